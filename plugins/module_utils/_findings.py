@@ -1,0 +1,253 @@
+# Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract between modules and tickets: findings, coverage, skips.
+
+A module of the collection collects what it saw in a :class:`Review` and returns ``review.result()`` beside what is
+particular to it. Whoever reads a result (the callback plugin, the harvest) checks it with :func:`contract_errors`.
+Pure: no Ansible, no process, no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+SEVERITIES = ("critical", "high", "medium", "low", "info")
+"""From worst to mildest; info goes to the report only."""
+
+SUMMARY_LIMIT = 300
+"""Characters of a summary: one sentence."""
+EVIDENCE_LINES = 40
+"""Lines of evidence that a finding may carry."""
+EVIDENCE_LIMIT = 500
+"""Characters of one line of evidence."""
+REMEDY_LIMIT = 600
+"""Characters of a remedy."""
+SUBJECT_LIMIT = 200
+"""Characters of a subject."""
+FACTS_LIMIT = 20_000
+"""Characters of the facts of one finding, as text; larger facts are dropped and say so."""
+
+CHECK_NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){2}$")
+"""``area.thing.fault``, each part in lower case."""
+
+# Control characters (C0, DEL, C1: terminal escapes begin there), and the marks that reorder or hide text on a screen.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_ESCAPE_SEQUENCE = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\\\)|[@-Z\\\\-_])")
+
+_SECRET_NAME = (
+    r"[\w.-]*(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|accesskey|private[_-]?key|credential)[\w.-]*"
+)
+_SECRETS = (
+    # key=value, key: value and "key": "value"; the value ends at white space, a quote or a separator.
+    (re.compile(r"(?i)\b(%s)([\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"',;&]+)" % _SECRET_NAME), r"\1\2********"),
+    # --password value
+    (re.compile(r"(?i)(--?%s\s+)(?!-)(\S+)" % _SECRET_NAME), r"\1********"),
+    # scheme://user:password@host
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+@"), r"\1********@"),
+    (re.compile(r"(?i)\b(authorization\s*:\s*)(?:(basic|bearer|token)\s+)?\S+"), r"\1\2 ********"),
+    (re.compile(r"(?i)\b(bearer\s+)[a-z0-9._~+/=-]{8,}"), r"\1********"),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.S), "********"),
+)
+
+
+class CannotCheck(Exception):  # noqa: N818 - reads as a sentence where it is raised; it is an outcome, not a bug
+    """A check could not run: why, and the next thing to do. :meth:`Review.check` turns it into a finding."""
+
+    def __init__(self, why: str, remedy: str = "", evidence: Iterable[str] = ()) -> None:
+        super().__init__(why)
+        self.why = why
+        self.remedy = remedy
+        self.evidence = list(evidence)
+
+
+def redact(text: str) -> str:
+    """The text with the values of passwords, tokens, keys and URL credentials replaced by asterisks."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def clean_line(value: Any, limit: int) -> str:
+    """One printable line of at most ``limit`` characters, without terminal escapes, control characters or secrets."""
+    # Cut before the patterns run: what they cost must not depend on what a hostile host sends.
+    text = value if isinstance(value, str) else str(value)
+    text = _ESCAPE_SEQUENCE.sub("", text[: limit * 4])
+    text = _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", redact(text.replace("\r", " ").replace("\n", " ").replace("\t", " ")))
+    text = text.strip()
+    return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def clean_lines(values: Iterable[Any], lines: int = EVIDENCE_LINES, limit: int = EVIDENCE_LIMIT) -> list[str]:
+    """At most ``lines`` clean lines; what was cut is told in the last one."""
+    values = list(values)
+    kept = [clean_line(value, limit) for value in values[:lines]]
+    if len(values) > lines:
+        kept[-1] = "… and %d more" % (len(values) - lines + 1)
+    return kept
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can carry it: clean strings, finite numbers, lists and dictionaries of the same."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else None  # NaN and infinity are not JSON
+    if isinstance(value, dict):
+        return {clean_line(key, SUBJECT_LIMIT): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return clean_line(value, 2_000)
+
+
+def finding(
+    check: str,
+    subject: str,
+    severity: str,
+    summary: str,
+    evidence: Iterable[Any] = (),
+    remedy: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A finding as the contract wants it: cut to its bounds, clean of control characters and secrets.
+
+    Raises ValueError when the check's name or the severity is not one of the contract's: a fault of the caller.
+    """
+    made = {
+        "check": check,
+        "subject": clean_line(subject, SUBJECT_LIMIT),
+        "severity": severity,
+        "summary": clean_line(summary, SUMMARY_LIMIT),
+        "evidence": clean_lines(evidence),
+        "remedy": clean_line(remedy, REMEDY_LIMIT),
+        "facts": plain(dict(facts or {})),
+    }
+    if len(str(made["facts"])) > FACTS_LIMIT:
+        made["facts"] = {"dropped": "the facts were larger than %d characters" % FACTS_LIMIT}
+    errors = contract_errors(made)
+    if errors:
+        raise ValueError("; ".join(errors))
+    return made
+
+
+def contract_errors(candidate: Any) -> list[str]:
+    """What is wrong with a finding that somebody else made: one sentence each, empty when it keeps the contract."""
+    if not isinstance(candidate, dict):
+        return ["a finding is a dictionary, this is %s" % _shown(candidate)]
+    errors = []
+    for key in ("check", "subject", "severity", "summary"):
+        if not isinstance(candidate.get(key), str) or not candidate[key].strip():
+            errors.append("%s is a text that is not empty, this is %s" % (key, _shown(candidate.get(key))))
+    if isinstance(candidate.get("check"), str) and not CHECK_NAME.match(candidate["check"]):
+        errors.append("check is named area.thing.fault in lower case, this is %s" % _shown(candidate["check"]))
+    if isinstance(candidate.get("severity"), str) and candidate["severity"] not in SEVERITIES:
+        errors.append("severity is one of %s, this is %s" % (", ".join(SEVERITIES), _shown(candidate["severity"])))
+    evidence = candidate.get("evidence", [])
+    if not isinstance(evidence, list) or not all(isinstance(line, str) for line in evidence):
+        errors.append("evidence is a list of lines, this is %s" % _shown(evidence))
+    if not isinstance(candidate.get("remedy", ""), str):
+        errors.append("remedy is a text, this is %s" % _shown(candidate["remedy"]))
+    if not isinstance(candidate.get("facts", {}), dict):
+        errors.append("facts is a dictionary, this is %s" % _shown(candidate["facts"]))
+    return errors
+
+
+def coverage_errors(candidate: Any) -> list[str]:
+    """What is wrong with an entry of a coverage list, as :func:`contract_errors`."""
+    if not isinstance(candidate, dict):
+        return ["an entry of coverage is a dictionary, this is %s" % _shown(candidate)]
+    return [
+        "%s of an entry of coverage is a text that is not empty, this is %s" % (key, _shown(candidate.get(key)))
+        for key in ("check", "subject")
+        if not isinstance(candidate.get(key), str) or not candidate[key].strip()
+    ]
+
+
+def _shown(value: Any) -> str:
+    return "%s %r" % (type(value).__name__, clean_line(value, 60))
+
+
+class Review:
+    """What one area saw of one host: findings, coverage, and the checks that were skipped with the reason.
+
+    ``area`` is the first part of the names of its checks. A check runs inside :meth:`check`::
+
+        with review.check("capacity.clock.unsynchronised", "clock"):
+            if not synchronised:
+                review.found("capacity.clock.unsynchronised", "clock", "medium", "…")
+    """
+
+    def __init__(self, area: str) -> None:
+        self.area = area
+        self.findings: list[dict[str, Any]] = []
+        self.coverage: list[dict[str, str]] = []
+        self.skipped: list[dict[str, str]] = []
+
+    def found(
+        self,
+        check: str,
+        subject: str,
+        severity: str,
+        summary: str,
+        evidence: Iterable[Any] = (),
+        remedy: str = "",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a fault; the arguments are those of :func:`finding`."""
+        self.findings.append(finding(check, subject, severity, summary, evidence, remedy, facts))
+
+    def covered(self, check: str, subject: str = "*") -> None:
+        """Record that a check ran to its end for a subject, or for all that there are (``*``)."""
+        entry = {"check": check, "subject": clean_line(subject, SUBJECT_LIMIT)}
+        if entry not in self.coverage:
+            self.coverage.append(entry)
+
+    def skip(self, check: str, why: str, how_to_force: str = "") -> None:
+        """Record that a check does not apply here, why, and how to have it all the same. It is not covered."""
+        self.skipped.append(
+            {"check": check, "why": clean_line(why, SUMMARY_LIMIT), "force": clean_line(how_to_force, REMEDY_LIMIT)}
+        )
+
+    def not_run(self, check: str, why: str, remedy: str = "", evidence: Iterable[Any] = ()) -> None:
+        """Record that a check should have run and could not: a finding ``<area>.check.not_run`` about that check."""
+        self.found(
+            self.area + ".check.not_run", check, "medium", "%s could not be checked: %s" % (check, why), evidence, remedy
+        )
+
+    @contextmanager
+    def check(self, check: str, subject: str = "*") -> Iterator[None]:
+        """Run one check: covered when it ends well, a finding when it could not run. One check never ends another."""
+        try:
+            yield
+        except CannotCheck as cannot:
+            self.not_run(check, cannot.why, cannot.remedy, cannot.evidence)
+        except Exception as error:  # noqa: BLE001 - a bug in one check is told as a finding and must not hide the others
+            self.not_run(
+                check,
+                "the check itself failed with %s" % type(error).__name__,
+                "Report this as a fault of Upkeep, with the evidence.",
+                _places(error),
+            )
+        else:
+            self.covered(check, subject)
+            self.covered(self.area + ".check.not_run", check)
+
+    def result(self) -> dict[str, Any]:
+        """The part of a module's result that the contract asks for."""
+        return {"findings": self.findings, "coverage": self.coverage, "skipped": self.skipped}
+
+
+def _places(error: BaseException) -> list[str]:
+    """The error and where it was raised, innermost last, without the paths of a temporary module folder."""
+    lines = ["%s: %s" % (type(error).__name__, error)]
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]
+        lines.append("%s:%d in %s" % (name, trace.tb_lineno, trace.tb_frame.f_code.co_name))
+        trace = trace.tb_next
+    return lines

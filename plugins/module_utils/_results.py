@@ -1,0 +1,193 @@
+# Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The results file: what a run leaves behind for tickets, one JSON record a line.
+
+Two writers, one format: the callback plugin (a plain ``ansible-playbook`` run) and the harvest of job events
+(ansible-runner, AWX). One reader: ``upkeep record``, which ``upkeep run`` ends with as well.
+
+Records, by their ``type``:
+
+``run``       first: ``format`` (1), ``playbook``, ``check_mode``, ``started`` (seconds since the epoch)
+``finding``   ``host``, ``finding`` (the contract's dictionary)
+``coverage``  ``host``, ``coverage`` (a list of the contract's entries)
+``host``      last but one, for each host: ``host``, ``state`` (ok | failed | unreachable), ``ok``, ``changed``, ``failed``
+``end``       last: ``finished`` (seconds since the epoch), ``state`` (a run's state, see STATES). A file without it
+              tells of a run that was cut off: nothing that it did not see is taken for clean.
+
+Pure: no Ansible, no process, no clock.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ._findings import clean_line, contract_errors, coverage_errors, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FORMAT = 1
+COLLECTION = "upkeep.maintenance."
+
+STATES = ("finished", "interrupted", "timed_out", "error")
+"""How a run ended: to its end (whatever the hosts did), by a person, by its time limit, or it could not be carried out."""
+
+TASK_FAILED = "upkeep.task.failed"
+HOST_UNREACHABLE = "upkeep.host.unreachable"
+RESULT_LOST = "upkeep.result.lost"
+CONTRACT_BROKEN = "upkeep.contract.broken"
+
+MESSAGE_LINES = 12
+"""Lines of a failed task's message that are kept as evidence."""
+
+_UNSUPPORTED_PYTHON = ("ansible-core requires a minimum of Python", "SyntaxError", "future feature annotations")
+
+
+def of_result(host: str, task: str, action: str, result: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Records of a task that ended well. ``result`` is None when it was lost on its way (too large for its event)."""
+    yield _coverage(host, [{"check": TASK_FAILED, "subject": task}])
+    if not action.startswith(COLLECTION):
+        return
+    if result is None or ("findings" not in result and "skipped_reason" not in result and not result.get("skipped")):
+        yield _finding(
+            host,
+            RESULT_LOST,
+            task,
+            "high",
+            "The result of %s did not arrive: nothing is known of what it looked at." % action,
+            ["expected: a result with findings and coverage", "found: %s" % _shape(result)],
+            "Run the task by hand with --limit %s -v and look at the size of its result." % host,
+        )
+        return
+    yield _coverage(host, [{"check": RESULT_LOST, "subject": task}])
+    yield from _contract_records(host, task, action, result)
+
+
+def _contract_records(host: str, task: str, action: str, result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a module of ours says in its result; what breaks the contract becomes a fault of that module."""
+    broken: list[str] = []
+    found = result.get("findings", [])
+    if not isinstance(found, list):
+        broken.append("findings is a list, this is %s" % type(found).__name__)
+        found = []
+    for number, candidate in enumerate(found):
+        errors = contract_errors(candidate)
+        if errors:
+            broken.extend("finding %d: %s" % (number + 1, error) for error in errors)
+        else:
+            # Made anew, so that the bounds and the cleaning hold whoever made it.
+            yield {"type": "finding", "host": host, "finding": finding(**{key: candidate[key] for key in _KEYS if key in candidate})}
+    covered = result.get("coverage", [])
+    if not isinstance(covered, list):
+        broken.append("coverage is a list, this is %s" % type(covered).__name__)
+        covered = []
+    kept = []
+    for entry in covered:
+        errors = coverage_errors(entry)
+        broken.extend(errors)
+        if not errors:
+            kept.append({"check": clean_line(entry["check"], 200), "subject": clean_line(entry["subject"], 200)})
+    if broken:
+        # What such a module says it covered is not believed: its finding may be the one that was unreadable.
+        yield _finding(
+            host,
+            CONTRACT_BROKEN,
+            action,
+            "medium",
+            "%s returned findings that break the contract: %d fault(s)." % (action, len(broken)),
+            broken,
+            "Report this as a fault of %s, with the evidence." % action,
+            {"task": task},
+        )
+    else:
+        yield _coverage(host, [*kept, {"check": CONTRACT_BROKEN, "subject": action}])
+
+
+_KEYS = ("check", "subject", "severity", "summary", "evidence", "remedy", "facts")
+
+
+def of_failure(host: str, task: str, action: str, result: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Records of a task that failed. Whatever the module still said in its result stands, its coverage does not."""
+    result = result or {}
+    message = _message(result)
+    yield _finding(
+        host,
+        TASK_FAILED,
+        task,
+        "medium",
+        "The task '%s' failed: %s" % (task, message.splitlines()[0] if message else "no message"),
+        message.splitlines()[:MESSAGE_LINES],
+        _failure_remedy(host, message),
+        {"action": action},
+    )
+    if action.startswith(COLLECTION) and "findings" in result:
+        for record in _contract_records(host, task, action, result):
+            if record["type"] == "finding":
+                yield record
+
+
+def of_unreachable(host: str, result: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Records of a host that could not be reached."""
+    message = _message(result or {})
+    yield _finding(
+        host,
+        HOST_UNREACHABLE,
+        host,
+        "high",
+        "%s cannot be reached: %s" % (host, message.splitlines()[0] if message else "no message"),
+        message.splitlines()[:MESSAGE_LINES],
+        "Try: ansible %s -m ansible.builtin.ping -vvv" % host,
+    )
+
+
+def of_stats(host: str, ok: int, changed: int, failed: int, unreachable: int) -> Iterator[dict[str, Any]]:
+    """Records of a host at the end of the run, by the counts that Ansible gives for it."""
+    state = "unreachable" if unreachable else "failed" if failed else "ok"
+    if ok and not unreachable:
+        yield _coverage(host, [{"check": HOST_UNREACHABLE, "subject": host}])
+    yield {"type": "host", "host": host, "state": state, "ok": ok, "changed": changed, "failed": failed}
+
+
+def run_record(playbook: str, check_mode: bool, started: float) -> dict[str, Any]:
+    """The first record of a file."""
+    return {"type": "run", "format": FORMAT, "playbook": playbook, "check_mode": check_mode, "started": started}
+
+
+def end_record(finished: float, state: str) -> dict[str, Any]:
+    """The last record of a file; ``state`` is one of STATES."""
+    return {"type": "end", "finished": finished, "state": state}
+
+
+def line(record: Mapping[str, Any]) -> str:
+    """A record as its line in the file."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def _finding(host: str, check: str, subject: str, severity: str, summary: str, evidence: Any = (), remedy: str = "", facts: Any = None) -> dict[str, Any]:
+    return {"type": "finding", "host": host, "finding": finding(check, subject, severity, summary, evidence, remedy, facts)}
+
+
+def _coverage(host: str, entries: list[dict[str, str]]) -> dict[str, Any]:
+    return {"type": "coverage", "host": host, "coverage": entries}
+
+
+def _shape(result: Mapping[str, Any] | None) -> str:
+    return "no result at all" if result is None else "a result with %s" % (", ".join(sorted(map(str, result))) or "nothing")
+
+
+def _message(result: Mapping[str, Any]) -> str:
+    """What Ansible says of a failure: its message, and what the module printed when it broke off."""
+    parts = [str(result[key]) for key in ("msg", "module_stderr", "module_stdout", "stderr", "exception") if result.get(key)]
+    return "\n".join(part for part in "\n".join(parts).splitlines() if part.strip())[:20_000]
+
+
+def _failure_remedy(host: str, message: str) -> str:
+    if any(mark in message for mark in _UNSUPPORTED_PYTHON):
+        return "Upkeep needs Python 3.8 or newer on %s: set ansible_python_interpreter to such a one." % host
+    if "No such file or directory" in message and "python" in message or "interpreter" in message and "not found" in message:
+        return "Install Python 3.8 or newer on %s, or set ansible_python_interpreter to where it is." % host
+    if "sudo" in message or "Missing become password" in message or "privilege" in message:
+        return "Give the connecting user of %s sudo rights, or a become password (ansible_become_password, from a vault)." % host
+    return "Run it by hand with --limit %s -vvv to see where it fails." % host
