@@ -8,7 +8,7 @@ Two writers, one format: the callback plugin (a plain ``ansible-playbook`` run) 
 
 Records, by their ``type``:
 
-``run``       first: ``format`` (1), ``playbook``, ``check_mode``, ``started`` (seconds since the epoch)
+``run``       first: ``format`` (1), ``id`` (unique: a file is recorded once), ``playbook``, ``check_mode``, ``started`` (seconds since the epoch)
 ``finding``   ``host``, ``finding`` (the contract's dictionary)
 ``coverage``  ``host``, ``coverage`` (a list of the contract's entries)
 ``host``      last but one, for each host: ``host``, ``state`` (ok | failed | unreachable), ``ok``, ``changed``, ``failed``
@@ -150,9 +150,16 @@ def of_stats(host: str, ok: int, changed: int, failed: int, unreachable: int) ->
     yield {"type": "host", "host": host, "state": state, "ok": ok, "changed": changed, "failed": failed}
 
 
-def run_record(playbook: str, check_mode: bool, started: float) -> dict[str, Any]:
-    """The first record of a file."""
-    return {"type": "run", "format": FORMAT, "playbook": playbook, "check_mode": check_mode, "started": started}
+def run_record(run_id: str, playbook: str, check_mode: bool, started: float) -> dict[str, Any]:
+    """The first record of a file; ``run_id`` is unique (a UUID), ``started`` in seconds since the epoch."""
+    return {
+        "type": "run",
+        "format": FORMAT,
+        "id": run_id,
+        "playbook": playbook,
+        "check_mode": check_mode,
+        "started": started,
+    }
 
 
 def end_record(finished: float, state: str) -> dict[str, Any]:
