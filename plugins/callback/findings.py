@@ -1,0 +1,139 @@
+# Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: findings
+type: aggregate
+short_description: A table of findings at the end of a playbook run
+version_added: 0.1.0
+author:
+  - Upkeep contributors (@upkeep)
+description:
+  - Shows what the modules of this collection found, the worst first, after the recap of a plain C(ansible-playbook) run.
+  - It can leave a results file, which C(upkeep record FILE) turns into the same tickets as C(upkeep run).
+  - The playbooks of this collection bring it with them. Others enable it with
+    C(callbacks_enabled = upkeep.maintenance.findings).
+  - It is silent under C(upkeep run), which reads the same results from its job events.
+extends_documentation_fragment:
+  - upkeep.maintenance.findings
+"""
+
+import os
+import tempfile
+import time
+import uuid
+
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
+from ansible_collections.upkeep.maintenance.plugins.plugin_utils.table import FindingsTable
+
+
+class CallbackModule(CallbackBase):
+    """Collects records as tasks end; shows the table and leaves the file when the playbook ends."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "upkeep.maintenance.findings"
+    CALLBACK_NEEDS_ENABLED = True
+
+    # Enabled by configuration and brought by a playbook, it is loaded twice: the first one works.
+    _working = None
+
+    def __init__(self):
+        super().__init__()
+        self.disabled = "UPKEEP_RUN_ID" in os.environ or CallbackModule._working is not None
+        if not self.disabled:
+            CallbackModule._working = self
+        self._table = FindingsTable()
+        self._spool = None
+        self._playbook = "?"
+        self._check_mode = False
+
+    def v2_playbook_on_start(self, playbook):
+        self._playbook = os.path.basename(playbook._file_name or "?")
+
+    def v2_playbook_on_play_start(self, play):
+        if self._spool is None:
+            self._check_mode = bool(play.check_mode)
+            self._begin()
+
+    def v2_runner_on_ok(self, result):
+        self._keep(_results.of_result(*self._origin(result), result._result))
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        if not ignore_errors:
+            self._keep(_results.of_failure(*self._origin(result), result._result))
+
+    def v2_runner_on_unreachable(self, result):
+        self._keep(_results.of_unreachable(result._host.get_name(), result._result))
+
+    def v2_playbook_on_stats(self, stats):
+        for host in sorted(stats.processed):
+            counts = stats.summarize(host)
+            self._keep(_results.of_stats(host, counts["ok"], counts["changed"], counts["failures"], counts["unreachable"]))
+        for row in self._table.lines(self._display.columns, self.get_option("table_rows")):
+            self._display.display(row)
+        self._finish()
+
+    @staticmethod
+    def _origin(result):
+        """Host, task and resolved action, as the records name them."""
+        task = result._task
+        return result._host.get_name(), task.get_name(), task.resolved_action or task.action
+
+    def _begin(self):
+        target = self.get_option("results_file")
+        self._spool = False
+        if not target:
+            return
+        try:
+            # Beside its target, so that the last step is a rename: a reader never sees half a file.
+            self._spool = tempfile.NamedTemporaryFile(  # noqa: SIM115 - open for the whole run
+                "w", dir=os.path.dirname(os.path.abspath(target)), prefix=".upkeep-", encoding="utf-8", delete=False
+            )
+        except OSError as error:
+            self._display.warning(
+                "upkeep: the results file cannot be written: expected a folder that can be written to at %s, found: %s. "
+                "The run goes on without it." % (os.path.dirname(os.path.abspath(target)), error.strerror)
+            )
+            return
+        self._write(_results.run_record(str(uuid.uuid4()), self._playbook, self._check_mode, time.time()))
+
+    def _keep(self, records):
+        for record in records:
+            self._table.add(record)
+            self._write(record)
+
+    def _write(self, record):
+        if not self._spool:
+            return
+        try:
+            self._spool.write(_results.line(record))
+        except OSError as error:
+            self._display.warning("upkeep: the results file was given up: %s" % error.strerror)
+            self._drop()
+
+    def _finish(self):
+        if not self._spool:
+            return
+        self._write(_results.end_record(time.time(), "finished"))
+        target = self.get_option("results_file")
+        try:
+            self._spool.close()
+            os.replace(self._spool.name, target)
+        except OSError as error:
+            self._display.warning("upkeep: the results file was given up: %s" % error.strerror)
+            self._drop()
+            return
+        self._display.display("Results: %s (make them tickets with: upkeep record %s)" % (target, target))
+        self._spool = False
+
+    def _drop(self):
+        name, self._spool = self._spool.name, False
+        try:
+            os.unlink(name)
+        except OSError:
+            self._display.vvv("upkeep: %s could not be removed" % name)
