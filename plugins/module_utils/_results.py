@@ -39,6 +39,9 @@ HOST_UNREACHABLE = "upkeep.host.unreachable"
 RESULT_LOST = "upkeep.result.lost"
 CONTRACT_BROKEN = "upkeep.contract.broken"
 
+# What ansible-core puts where a traceback would be when it keeps it to itself.
+_NO_TRACEBACK = "(traceback unavailable)"
+
 MESSAGE_LINES = 12
 """Lines of a failed task's message that are kept as evidence."""
 
@@ -187,7 +190,7 @@ def _shape(result: Mapping[str, Any] | None) -> str:
 def _message(result: Mapping[str, Any]) -> str:
     """What Ansible says of a failure: its message, and what the module printed when it broke off."""
     parts = [str(result[key]) for key in ("msg", "module_stderr", "module_stdout", "stderr", "exception") if result.get(key)]
-    return "\n".join(part for part in "\n".join(parts).splitlines() if part.strip())[:20_000]
+    return "\n".join(part for part in "\n".join(parts).splitlines() if part.strip() and part != _NO_TRACEBACK)[:20_000]
 
 
 def _failure_remedy(host: str, message: str) -> str:

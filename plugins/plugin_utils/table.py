@@ -73,7 +73,7 @@ def _table(entries, columns):
         for _rank, _number, host, found in entries
     ]
     widths = [max(len(_HEADS[0]), *(len(row[0]) for row in cells))]
-    for place, most in ((1, 24), (2, 28)):
+    for place, most in ((1, min(24, columns // 5)), (2, min(28, columns // 4))):
         widths.append(min(most, max(len(_HEADS[place]), *(_width(row[place]) for row in cells))))
     widths.append(max(20, columns - sum(widths) - 3 * 2))
     yield _row(_HEADS, widths)

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plain `ansible-playbook` shows the table of findings and leaves the results file, with no configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLAYBOOK = """
+- name: Try
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Answer
+      ansible.builtin.ping:
+    - name: Fail and go on
+      ansible.builtin.command: /bin/false
+      ignore_errors: true
+    - name: Fail
+      ansible.builtin.command: /bin/false
+"""
+
+
+def play(playbook: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on this machine and on one host that does not exist."""
+    return subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            "localhost,nobody.invalid,",
+            "-e",
+            '{"ansible_connection": "local"}',
+            playbook,
+        ],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def playbook(tmp_path: Path) -> str:
+    path = tmp_path / "try.yml"
+    path.write_text(PLAYBOOK)
+    return str(path)
+
+
+def test_table_and_file(playbook: str, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    ran = play(playbook, ANSIBLE_CALLBACKS_ENABLED="upkeep.maintenance.findings", UPKEEP_RESULTS_FILE=str(results))
+    assert "UPKEEP: findings: 2 medium" in ran.stdout
+    assert len([line for line in ran.stdout.splitlines() if line.startswith("medium ")]) == 2
+    records = [json.loads(line) for line in results.read_text().splitlines()]
+    assert records[0]["type"] == "run" and records[0]["playbook"] == "try.yml"
+    assert records[-1]["type"] == "end" and records[-1]["state"] == "finished"
+    failed = [record["finding"]["subject"] for record in records if record["type"] == "finding"]
+    assert failed == ["Fail", "Fail"], "an ignored failure is nobody's finding"
+    assert not list(tmp_path.glob(".upkeep-*")), "the spool is gone"
+
+
+def test_no_file_unless_asked_and_silent_under_upkeep(playbook: str, tmp_path: Path) -> None:
+    ran = play(playbook, ANSIBLE_CALLBACKS_ENABLED="upkeep.maintenance.findings", UPKEEP_RUN_ID="x")
+    assert "UPKEEP:" not in ran.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["try.yml"]
+
+
+def test_a_results_file_that_cannot_be_written_is_told_and_the_run_goes_on(playbook: str, tmp_path: Path) -> None:
+    ran = play(
+        playbook,
+        ANSIBLE_CALLBACKS_ENABLED="upkeep.maintenance.findings",
+        UPKEEP_RESULTS_FILE=str(tmp_path / "nowhere" / "results.jsonl"),
+    )
+    assert "the results file cannot be written" in (ran.stderr + ran.stdout).replace("\n", " ")
+    assert "UPKEEP: findings: 2 medium" in ran.stdout
+
+
+def test_the_collections_own_playbooks_bring_the_table_with_them(tmp_path: Path) -> None:
+    ran = play("upkeep.maintenance.patch_state", HOME=str(tmp_path))
+    assert ran.stdout.count("UPKEEP:") == 1, ran.stdout + ran.stderr
