@@ -13,9 +13,8 @@ options:
   results_file:
     description:
       - Where to leave the results of the run, one JSON record a line, for C(upkeep record FILE).
-      - No file is left when this is empty. A file that is there already is replaced at the end of the run.
+      - No file is left when this is not set. A file that is there already is replaced at the end of the run.
     type: path
-    default: ""
     env:
       - name: UPKEEP_RESULTS_FILE
     ini:

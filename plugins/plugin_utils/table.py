@@ -12,7 +12,7 @@ import unicodedata
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
 
 _RANK = {severity: number for number, severity in enumerate(SEVERITIES)}
-_HEADS = ("severity", "host", "subject", "what was found, and the next thing to do")
+_HEADS = ("severity", "host", "subject", "found → to do")
 _KEPT = 1000
 """Findings that are held for the table at the most; all are counted."""
 
@@ -75,7 +75,7 @@ def _table(entries, columns):
     widths = [max(len(_HEADS[0]), *(len(row[0]) for row in cells))]
     for place, most in ((1, min(24, columns // 5)), (2, min(28, columns // 4))):
         widths.append(min(most, max(len(_HEADS[place]), *(_width(row[place]) for row in cells))))
-    widths.append(max(20, columns - sum(widths) - 3 * 2))
+    widths.append(max(16, columns - sum(widths) - 3 * 2))
     yield _row(_HEADS, widths)
     yield _row(tuple("─" * width for width in widths), widths)
     for severity, host, subject, summary, remedy in cells:

@@ -35,7 +35,7 @@ def play(playbook: str, **environment: str) -> subprocess.CompletedProcess[str]:
             "-i",
             "localhost,nobody.invalid,",
             "-e",
-            '{"ansible_connection": "local"}',
+            json.dumps({"ansible_connection": "local", "ansible_python_interpreter": sys.executable}),
             playbook,
         ],
         env={**os.environ, **environment},
