@@ -1,0 +1,193 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the store hands out: frozen records. Times are seconds since the epoch (UTC, float); None: not (yet) so.
+
+Imports nothing heavy: commands may import it for their annotations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+RUNNING = "running"
+RUN_STATES = (RUNNING, "finished", "interrupted", "timed_out", "error")
+"""A run's states: under way, or how it ended (see the results file)."""
+
+OPEN = "open"
+ACKNOWLEDGED = "acknowledged"
+RESOLVED = "resolved"
+TICKET_STATES = (OPEN, ACKNOWLEDGED, RESOLVED)
+"""Nobody has looked yet; a person is on it; done (by evidence, or by a person's word)."""
+
+UPKEEP = "upkeep"
+"""The actor of what Upkeep itself does to a ticket; a person's login name otherwise."""
+
+
+@dataclass(frozen=True)
+class HostState:
+    """One host at the end of a run; counts are tasks."""
+
+    host: str
+    state: str  # ok | failed | unreachable
+    ok: int = 0
+    changed: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run. ``number`` is for people, ``id`` (a UUID) is that of its results file."""
+
+    number: int
+    id: str
+    job: str | None
+    playbook: str
+    check_mode: bool
+    state: str  # one of RUN_STATES
+    started: float
+    finished: float | None
+    recorded: float | None
+    """When its results were taken over into tickets; None: not (yet)."""
+    complete: bool
+    """Whether the results file had its end: only then an absence in it says anything."""
+    actor: str
+    artifacts: str
+    """The folder of its artifacts, "" when there is none."""
+    message: str
+    """Why it could not be carried out, or why it ended early."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Findings by severity, all five named."""
+    hosts: dict[str, int] = field(default_factory=dict)
+    """Hosts by state: ok, failed, unreachable."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A finding as it was recorded."""
+
+    host: str
+    check: str
+    subject: str
+    severity: str
+    summary: str
+    evidence: tuple[str, ...] = ()
+    remedy: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """A run with its hosts and its findings (worst first, bounded by what was asked for)."""
+
+    run: Run
+    hosts: tuple[HostState, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Since when a ticket has had a priority: what the SLA counts from."""
+
+    priority: str
+    since: float
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A ticket as a list shows it."""
+
+    number: int
+    key: str
+    """The correlation key: stable, unique, for external systems."""
+    cause: str
+    title: str
+    state: str  # one of TICKET_STATES
+    priority: str  # P1 | P2 | P3
+    severity: str
+    """The worst of its open entries (of the last ones, when it is resolved)."""
+    opened: float
+    updated: float
+    acknowledged: float | None
+    acknowledged_by: str
+    resolved: float | None
+    resolved_by: str
+    """UPKEEP when a later run found nothing; a login name when a person said so."""
+    reopened: int
+    """How often it was reopened."""
+    follows: int | None
+    """The number of the earlier, resolved ticket of the same cause."""
+    entries: int
+    """Open entries."""
+    hosts: int
+    """Hosts with open entries."""
+    clocks: tuple[Clock, ...]
+    """For sla.clock(): the priorities since it was (re)opened."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One identity (host, check, subject) in a ticket, with the finding as it was last seen."""
+
+    host: str
+    check: str
+    subject: str
+    severity: str
+    summary: str
+    evidence: tuple[str, ...]
+    remedy: str
+    facts: dict[str, Any]
+    first_seen: float
+    last_seen: float
+    cleared: float | None
+    """When a run looked and found nothing; None while the fault stands."""
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """One event of a ticket. ``kind``: opened, reopened, added, cleared, priority, acknowledged, comment, resolved, confirmed."""
+
+    at: float
+    actor: str
+    kind: str
+    text: str
+    run: int | None
+    """The number of the run that brought it."""
+
+
+@dataclass(frozen=True)
+class TicketDetail:
+    """A ticket with its entries (open and worst first, bounded) and its history (oldest first)."""
+
+    ticket: Ticket
+    entries: tuple[Entry, ...]
+    history: tuple[HistoryLine, ...]
+    follows: int | None
+    followed_by: int | None
+
+
+@dataclass(frozen=True)
+class TicketChange:
+    """What one recording did to one ticket."""
+
+    number: int
+    title: str
+    priority: str
+    what: str
+    """opened | reopened | resolved | updated (entries came, went, or it became worse) | seen (the same faults again)."""
+    added: int = 0
+    cleared: int = 0
+    seen: int = 0
+    """Entries that came; that a run found gone; that were found again."""
+    old_priority: str | None = None
+    """The priority before it rose; None when it did not."""
+    follows: int | None = None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What retention removed."""
+
+    runs: int
+    findings: int
+    tickets: int
