@@ -25,7 +25,7 @@ AREAS: dict[str, tuple[dict[str, Any], Callable[[Host, dict[str, Any]], dict[str
 
 ARGUMENT_SPEC = {area: {"type": "dict", "options": spec} for area, (spec, _review) in AREAS.items()}
 
-_CONTRACT = ("findings", "coverage", "skipped")
+_CONTRACT = ("findings", "coverage", "not_applicable")
 
 
 def review_areas(host: Host, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -239,7 +239,8 @@ class Review:
 
     def result(self) -> dict[str, Any]:
         """The part of a module's result that the contract asks for."""
-        return {"findings": self.findings, "coverage": self.coverage, "skipped": self.skipped}
+        # Not named "skipped": Ansible takes a result in which that is true for a task that did not run, and drops it.
+        return {"findings": self.findings, "coverage": self.coverage, "not_applicable": self.skipped}
 
 
 def _places(error: BaseException) -> list[str]:

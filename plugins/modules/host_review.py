@@ -63,7 +63,7 @@ coverage:
   type: list
   elements: dict
   sample: [{check: patch.security.pending, subject: "*"}]
-skipped:
+not_applicable:
   description: The checks that do not apply to this host, why, and how to have them all the same.
   returned: always
   type: list
