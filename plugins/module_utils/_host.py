@@ -8,11 +8,15 @@ Everything that gathers takes a :class:`Host`, so that a test can hand it a stan
 
 from __future__ import annotations
 
+import glob
+import itertools
 import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
+import tempfile
 import time
 from typing import NamedTuple
 
@@ -27,6 +31,23 @@ class Ran(NamedTuple):
     out: str
     err: str
     truncated: bool = False
+
+
+class Statvfs(NamedTuple):
+    """What a filesystem says of itself at one path (see statvfs(3)); ``error`` is empty when it answered.
+
+    ``blocks``, ``free`` and ``available`` count blocks of ``block_size`` bytes; ``available`` is what a user who is not
+    root may still have. ``folder`` says whether the path is a folder (a container has single files mounted).
+    """
+
+    blocks: int = 0
+    free: int = 0
+    available: int = 0
+    block_size: int = 0
+    files: int = 0
+    files_free: int = 0
+    folder: bool = True
+    error: str = ""
 
 
 class Host:
@@ -70,11 +91,138 @@ class Host:
 
     def read(self, path: str, limit: int = OUTPUT_LIMIT) -> str | None:
         """The text of a file (bytes that are not UTF-8 replaced), or None when it cannot be read."""
+        data = self.read_bytes(path, limit)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def read_bytes(self, path: str, limit: int = OUTPUT_LIMIT) -> bytes | None:
+        """The first ``limit`` bytes of a file, or None when it cannot be read. A named pipe does not make it wait."""
         try:
-            with open(path, "rb") as stream:
-                return stream.read(limit).decode("utf-8", "replace")
+            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
+                return stream.read(limit) or b""
         except OSError:
             return None
+
+    def glob(self, pattern: str, limit: int = 1000) -> list[str]:
+        """At most ``limit`` paths that match a shell pattern (no ``**``), sorted."""
+        return sorted(itertools.islice(glob.iglob(pattern), limit))
+
+    def write(self, path: str, text: str) -> str:
+        """Replace a file at once or not at all, its folder made if need be; the error as a text, empty when it went well.
+
+        Not forced to the disk: after a power cut the old file, the new one or an empty one may be there.
+        """
+        folder = os.path.dirname(path)
+        temporary = ""
+        try:
+            os.makedirs(folder, 0o755, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(prefix=".%s." % os.path.basename(path), dir=folder)
+            with open(descriptor, "w", encoding="utf-8") as stream:
+                os.fchmod(descriptor, 0o644)
+                stream.write(text)
+            os.replace(temporary, path)
+        except OSError as error:
+            if temporary:
+                try:
+                    os.unlink(temporary)
+                except OSError:
+                    pass
+            return error.strerror or str(error)
+        return ""
+
+    def rename(self, old: str, new: str) -> bool:
+        """Whether a file could be given another name; what bore that name is gone then."""
+        try:
+            os.replace(old, new)
+        except OSError:
+            return False
+        return True
+
+    def cpus(self) -> int:
+        """How many processors this process may run on."""
+        return len(os.sched_getaffinity(0)) or 1
+
+    def clock_error(self) -> float | None:
+        """The kernel's bound of its clock's error in seconds (adjtimex(2), maxerror), or None when it cannot be asked.
+
+        Every client of a time service keeps it small; without one it grows by 500 ppm up to 16 s.
+        """
+        try:
+            import ctypes
+
+            # struct timex begins with an unsigned int (in a long's room) and the longs offset, freq and maxerror.
+            # All zeros asks and changes nothing.
+            timex = (ctypes.c_long * 64)()
+            if ctypes.CDLL(None).adjtimex(ctypes.byref(timex)) < 0:
+                return None
+            return timex[3] / 1e6
+        except (ImportError, OSError, AttributeError):
+            return None
+
+    def kernel_records(self, limit: int = 100_000) -> list[str] | None:
+        """The kernel's log as /dev/kmsg gives it (``priority,sequence,microseconds,flags;message``), oldest first.
+
+        None when it may not be read or there is none (a container).
+        """
+        try:
+            descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        records: list[str] = []
+        try:
+            if not stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                return None
+            while len(records) < limit:
+                try:
+                    record = os.read(descriptor, 8192)
+                except BrokenPipeError:
+                    continue  # this record was overwritten while we read; the next read goes on behind the gap
+                except BlockingIOError:
+                    break
+                if not record:
+                    break
+                records.append(record.decode("utf-8", "replace"))
+        except OSError:
+            return records or None
+        finally:
+            os.close(descriptor)
+        return records
+
+    def statvfs(self, lanes: list[list[str]], timeout: float) -> dict[str, Statvfs | None]:
+        """What the filesystems at these paths say; None for one that did not answer within ``timeout`` seconds.
+
+        Each lane is asked, path by path, by a process of its own: a dead server can hold a process for ever, even
+        against SIGKILL. A path missing from the answer came after such a one in its lane: ask again.
+        Raises OSError when no process can be made.
+        """
+        children: dict[int, tuple[int, list[str], bytearray]] = {}
+        poll = select.poll()
+        for lane in lanes:
+            reader, writer = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                _answer(lane, writer)
+            os.close(writer)
+            children[reader] = (pid, lane, bytearray())
+            poll.register(reader, select.POLLIN)
+        open_ends = len(children)
+        deadline = time.monotonic() + timeout
+        while open_ends and time.monotonic() < deadline:
+            for descriptor, _event in poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                chunk = os.read(descriptor, 65536)
+                children[descriptor][2].extend(chunk)
+                if not chunk:
+                    poll.unregister(descriptor)
+                    open_ends -= 1
+        answers: dict[str, Statvfs | None] = {}
+        for reader, (pid, lane, data) in children.items():
+            os.close(reader)
+            lines = data.decode("utf-8", "replace").split("\n")[:-1]
+            for path, line in zip(lane, lines):
+                answers[path] = _statvfs(line)
+            if len(lines) < len(lane):
+                answers[lane[len(lines)]] = None
+            _abandon(pid)
+        return answers
 
     def run(self, argv: list[str], timeout: float = 60.0, limit: int = OUTPUT_LIMIT) -> Ran:
         """Run a program without a shell, with the C locale and no input; never raises for what the program does.
@@ -104,6 +252,46 @@ class Host:
         except OSError as error:
             return Ran(126, "", "%s: %s" % (program, error.strerror))
         return _collect(process, time.monotonic() + timeout, limit)
+
+
+def _answer(paths: list[str], writer: int) -> None:
+    """The child of Host.statvfs: one line for each path, then the end. Never returns."""
+    try:
+        # Held open by a process that cannot be ended, the module's own output would keep the connection open.
+        os.closerange(0, writer)
+        os.closerange(writer + 1, 1024)
+        for path in paths:
+            try:
+                value = os.statvfs(path)
+                size = value.f_frsize or value.f_bsize
+                folder = stat.S_ISDIR(os.stat(path).st_mode)
+                figures = (value.f_blocks, value.f_bfree, value.f_bavail, size, value.f_files, value.f_ffree, int(folder))
+                line = " ".join(map(str, figures))
+            except (OSError, ValueError) as error:
+                line = "! %s" % (getattr(error, "strerror", None) or error)
+            os.write(writer, line.replace("\n", " ").encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+def _statvfs(line: str) -> Statvfs:
+    if line.startswith("! "):
+        return Statvfs(error=line[2:])
+    blocks, free, available, size, files, files_free, folder = (int(word) for word in line.split())
+    return Statvfs(blocks, free, available, size, files, files_free, bool(folder))
+
+
+def _abandon(pid: int) -> None:
+    """End a child that may be beyond ending: asked for a moment, and then left to the system."""
+    for attempt in range(20):
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                return
+            if attempt == 4:
+                os.kill(pid, signal.SIGKILL)
+        except (ChildProcessError, ProcessLookupError):
+            return
+        time.sleep(0.001 if attempt < 4 else 0.01)
 
 
 def _collect(process: subprocess.Popen[bytes], deadline: float, limit: int) -> Ran:
