@@ -53,7 +53,7 @@ def of_result(host: str, task: str, action: str, result: Mapping[str, Any] | Non
     yield _coverage(host, [{"check": TASK_FAILED, "subject": task}])
     if not action.startswith(COLLECTION):
         return
-    if result is None or ("findings" not in result and "skipped_reason" not in result and not result.get("skipped")):
+    if result is None or "findings" not in result:
         yield _finding(
             host,
             RESULT_LOST,
