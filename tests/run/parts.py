@@ -145,9 +145,7 @@ def _sanity(part: Part, names: list[str], options: list[str]) -> list[Test]:
     ]
     if code != 0 and not any(test.outcome == FAILED for test in tests):
         tests.append(Test("ansible-test", FAILED, f"ended with {code}, see above"))
-    say(
-        f"note: compile and import ran with Python {python} only; static's check python3.8 stands for the hosts' oldest one"
-    )
+    say(f"note: compile and import ran with Python {python}; for 3.8, the oldest on a host, there is static's python3.8")
     return tests
 
 
@@ -252,8 +250,8 @@ def _module(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-# In the order in which they run: the quick ones first. The limits, in seconds, are some three times what a part takes on
-# two cores: they are there to end what hangs.
+# In the order in which they run: the quick ones first. The limits, in seconds, are some three times what a part takes
+# on two cores: they are there to end what hangs.
 PARTS = {
     part.name: part
     for part in (
