@@ -171,7 +171,7 @@ class Images:
         script = FLAVOURS / flavour / "prepare"
         _isolated(
             [
-                sys.executable, "-c", _CHILD, str(HERE.parent), "in_overlay",
+                sys.executable, "-c", _CHILD, str(HERE.parents[1]), "in_overlay",
                 str(work), str(base), str(debs) if wanted else "", str(script) if script.exists() else "",
             ],
             work / "build.log",
@@ -184,7 +184,7 @@ class Images:
         names = recipes.baked("rpm" if flavour == "dnf" else "deb")
         _isolated(
             [
-                sys.executable, "-c", _CHILD, str(HERE.parent), "with_repository",
+                sys.executable, "-c", _CHILD, str(HERE.parents[1]), "with_repository",
                 str(work), ":".join(map(str, below)), str(self.tree()), str(packages / "key.asc"),
                 str(FLAVOURS / flavour / "ready"), *names,
             ],
@@ -194,7 +194,7 @@ class Images:
 
 
 # A child in its own namespaces: whatever it mounts or starts is gone with it.
-_CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from fleet import image; getattr(image, sys.argv[2])(*sys.argv[3:])"
+_CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from tests.fleet import image; getattr(image, sys.argv[2])(*sys.argv[3:])"
 
 
 def in_overlay(work: str, lower: str, debs: str, script: str) -> None:

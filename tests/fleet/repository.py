@@ -18,8 +18,8 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from email.utils import formatdate
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from .packages.recipes import ALL, Package
 from .system import FleetError, run
