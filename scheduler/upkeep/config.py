@@ -1,0 +1,156 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration as the rest of Upkeep uses it. Reading and checking the file is config_file.py's work.
+
+Without a file nothing heavy is imported: start-up time is a feature.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from . import paths
+from .errors import UpkeepError
+from .reconcile import Policy
+from .sla import BusinessHours
+from .sla import Settings as SlaSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .schedule import Schedule
+
+FILE_NAME = "upkeep.yml"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A playbook with what it is run over, by name."""
+
+    name: str
+    playbook: str
+    description: str = ""
+    inventory: tuple[str, ...] = ()
+    """Empty: the configuration's."""
+    limit: str | None = None
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+    extra_vars: Mapping[str, Any] = field(default_factory=dict)
+    check: bool = False
+    time_limit: float | None = None
+    """Seconds."""
+    forks: int | None = None
+    schedule: Schedule | None = None
+    schedule_text: str = ""
+    time_zone: ZoneInfo | None = None
+    """None: the configuration's."""
+
+
+BUILT_IN_TIME_LIMIT = 4 * 3600.0
+"""Seconds: the weekly review of a thousand hosts takes well under an hour; what takes four hangs."""
+
+BUILT_IN = {
+    job.name: job
+    for job in (
+        Job(
+            "weekly",
+            "upkeep.maintenance.weekly",
+            "The weekly review: patch state and capacity. Reads only.",
+            time_limit=BUILT_IN_TIME_LIMIT,
+        ),
+        Job(
+            "patch_state",
+            "upkeep.maintenance.patch_state",
+            "Pending updates, restarts due, end of life. Reads only.",
+            time_limit=BUILT_IN_TIME_LIMIT,
+        ),
+        Job(
+            "capacity",
+            "upkeep.maintenance.capacity",
+            "What fills up and when; failed units, clocks, disks. Reads only.",
+            time_limit=BUILT_IN_TIME_LIMIT,
+        ),
+    )
+}
+"""Jobs that are there without a configuration; the file may change each of their properties."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings, with their defaults."""
+
+    path: Path | None
+    """The file; None when there is none and all are defaults."""
+    home: Path
+    inventory: tuple[str, ...] = ()
+    """Empty: the embedded one, this machine."""
+    store_url: str | None = None
+    """None: SQLite in ``home``."""
+    keep_days: float = 400.0
+    time_zone: ZoneInfo = field(default_factory=lambda: system_zone())
+    jobs: Mapping[str, Job] = field(default_factory=lambda: dict(BUILT_IN))
+    policy: Policy = field(default_factory=Policy)
+    sla: SlaSettings = field(default_factory=lambda: SlaSettings(hours=BusinessHours(time_zone=system_zone().key)))
+
+    def inventory_of(self, job: Job | None, given: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The inventory to use: the one given, the job's, the configuration's, or this machine."""
+        return given or (job.inventory if job else ()) or self.inventory or (str(paths.local_inventory()),)
+
+    def zone_of(self, job: Job) -> ZoneInfo:
+        """The time zone of a job's schedule."""
+        return job.time_zone or self.time_zone
+
+
+def find(given: str | None = None) -> Path | None:
+    """The configuration file: the one given, UPKEEP_CONFIG, upkeep.yml in the current folder, or in UPKEEP_HOME.
+
+    Raises UpkeepError when one that was named is not there.
+    """
+    for name, source in ((given, "--config"), (os.environ.get("UPKEEP_CONFIG"), "UPKEEP_CONFIG")):
+        if name:
+            path = Path(name).expanduser().absolute()
+            if not path.is_file():
+                raise UpkeepError(
+                    f"the configuration {path} is not there",
+                    expected=f"the file that {source} names",
+                    found="a folder" if path.is_dir() else "nothing of that name",
+                    remedy="correct the name, or leave it out: Upkeep works without a configuration",
+                )
+            return path
+    for folder in (Path.cwd(), paths.home()):
+        path = folder / FILE_NAME
+        if path.is_file():
+            return path
+    return None
+
+
+def load(given: str | None = None) -> Config:
+    """The configuration in force. Raises UpkeepError (WRONG_USE) that names file, line and what was expected."""
+    path = find(given)
+    home = paths.home()
+    if path is None:
+        return Config(None, home)
+    from .config_file import read
+
+    return read(path, home)
+
+
+def system_zone() -> ZoneInfo:
+    """This machine's time zone by its IANA name; UTC when it has none."""
+    names = [os.environ.get("TZ", "").lstrip(":")]
+    try:
+        names.append(Path("/etc/localtime").resolve().as_posix().partition("/zoneinfo/")[2])
+        names.append(Path("/etc/timezone").read_text(encoding="utf-8").strip())
+    except OSError:
+        pass
+    for name in names:
+        if name and not name.startswith("/"):
+            try:
+                return ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                continue
+    return ZoneInfo("UTC")

@@ -1,0 +1,516 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading upkeep.yml: what may stand in it, and errors that name the file, the line and what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import re
+from dataclasses import dataclass, replace
+from datetime import date, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from . import schedule as schedules
+from .config import BUILT_IN, Config, Job, system_zone
+from .errors import UpkeepError
+from .reconcile import Policy, Rule
+from .sla import TARGETS, BusinessHours, Target
+from .sla import Settings as SlaSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SIZE_LIMIT = 1_000_000
+"""Bytes of a configuration file."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def duration(value: object) -> float:
+    """Seconds from "90m", "1h30m", "14d", or a number of seconds. Raises ValueError."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and re.fullmatch(r"(\d+[smhdw])+", value.replace(" ", "")):
+        seconds = float(sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhdw])", value.replace(" ", ""))))
+    else:
+        raise ValueError('a duration, as "90m", "1h30m" or "14d" (s, m, h, d, w), or a number of seconds')
+    if not 0 < seconds < 100 * 366 * 86400:
+        raise ValueError("a duration longer than nothing and shorter than a century")
+    return seconds
+
+
+def _zone(value: object) -> ZoneInfo:
+    try:
+        if isinstance(value, str):
+            return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise ValueError('the name of a time zone, as "Europe/Berlin" or "UTC"')
+
+
+def _texts(value: object) -> list[str]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not values or not all(isinstance(item, str) and item for item in values):
+        raise ValueError("a text, or a list of texts")
+    return values
+
+
+def _tags(value: object) -> list[str]:
+    return [tag.strip() for item in _texts(value) for tag in item.split(",")]
+
+
+def _schedule(value: object) -> tuple[schedules.Schedule, str]:
+    if not isinstance(value, (str, dict)):
+        raise ValueError(schedules.FORMS)
+    shown = value if isinstance(value, str) else "; ".join(f"{key} {item}" for key, item in value.items())
+    return schedules.parse(value), shown
+
+
+def _secret(value: object) -> str:
+    """A text that may hold a password: from the environment or a file, never from the configuration itself."""
+    form = "a URL without a password, {env: NAME} or {file: PATH}"
+    if isinstance(value, str):
+        if re.search(r"://[^/@\s]*:[^/@\s]+@", value):
+            raise ValueError(f"{form}: a password does not belong into this file")
+        return value
+    if not isinstance(value, dict) or len(value) != 1 or not isinstance(next(iter(value.values())), str):
+        raise ValueError(form)
+    kind, name = next(iter(value.items()))
+    if kind == "env":
+        if not os.environ.get(name):
+            raise ValueError(f"the environment variable {name} to be set")
+        return os.environ[name]
+    if kind == "file":
+        try:
+            return Path(name).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"a file {name} that can be read ({getattr(error, 'strerror', None) or 'not UTF-8'})") from error
+    raise ValueError(form)
+
+
+Duration = Annotated[float, BeforeValidator(duration)]
+Zone = Annotated[Any, BeforeValidator(_zone)]
+Texts = Annotated[list[str], BeforeValidator(_texts)]
+Tags = Annotated[list[str], BeforeValidator(_tags)]
+ScheduleOf = Annotated[Any, BeforeValidator(_schedule)]
+Secret = Annotated[str, BeforeValidator(_secret)]
+Days = Annotated[Any, BeforeValidator(lambda value: schedules.weekdays(_one_text(value)))]
+WallTime = Annotated[Any, BeforeValidator(lambda value: _day_time(value))]
+
+
+def _one_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError('days, as "Mon-Fri" or "Sat,Sun"')
+    return value
+
+
+def _day_time(value: object) -> time:
+    if not isinstance(value, str):
+        raise ValueError('a time of day in quotation marks, as "09:00"')
+    return time(0) if value.strip() == "24:00" else schedules.wall_time(value)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class StoreModel(_Strict):
+    """Where runs and tickets are kept."""
+
+    url: Secret | None = None
+    keep_days: Annotated[float, Field(gt=0)] | None = None
+
+
+class JobModel(_Strict):
+    """A job."""
+
+    playbook: str | None = None
+    description: str | None = None
+    inventory: Texts | None = None
+    limit: str | None = None
+    tags: Tags | None = None
+    skip_tags: Tags | None = None
+    extra_vars: dict[str, Any] | None = None
+    check: bool | None = None
+    time_limit: Duration | None = None
+    forks: Annotated[int, Field(ge=1, le=1000)] | None = None
+    schedule: ScheduleOf | None = None
+    time_zone: Zone | None = None
+
+
+class RuleModel(_Strict):
+    """What happens to the findings of some checks."""
+
+    check: str
+    group_by: Literal["check", "host", "subject", "host_subject"] | None = None
+    priority: Literal["P1", "P2", "P3"] | None = None
+    ignore: bool | None = None
+
+
+class TicketsModel(_Strict):
+    """How findings become tickets."""
+
+    rules: list[RuleModel] = []
+    reopen_within: Duration | None = None
+
+
+class TargetModel(_Strict):
+    """What is promised for one priority."""
+
+    react: Duration | None = None
+    solve: Duration | None = None
+    business_hours: bool | None = None
+
+
+class SlaModel(_Strict):
+    """The promises by priority."""
+
+    P1: TargetModel | None = None
+    P2: TargetModel | None = None
+    P3: TargetModel | None = None
+    due_soon: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+class HoursModel(_Strict):
+    """When people work."""
+
+    days: Days | None = None
+    start: WallTime | None = None
+    end: WallTime | None = None
+    time_zone: Zone | None = None
+
+
+class FileModel(_Strict):
+    """upkeep.yml."""
+
+    store: StoreModel | None = None
+    inventory: Texts | None = None
+    time_zone: Zone | None = None
+    jobs: dict[str, JobModel | None] | None = None
+    tickets: TicketsModel | None = None
+    sla: SlaModel | None = None
+    business_hours: HoursModel | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in the file. ``line`` counts from 1; 0 when it is about the file as a whole."""
+
+    line: int
+    key: str
+    what: str
+    expected: str
+    found: str
+    remedy: str = ""
+
+    def error(self, path: Path, more: int = 0) -> UpkeepError:
+        """As an error of the command."""
+        remedy = self.remedy or "correct it"
+        return UpkeepError(
+            ":".join(filter(None, [str(path), str(self.line or ""), f" {self.key}: {self.what}" if self.key else f" {self.what}"])),
+            expected=self.expected,
+            found=self.found,
+            remedy=remedy + (f"; {more} more problem(s): upkeep config check shows them all" if more else ""),
+        )
+
+
+def read(path: Path, home: Path) -> Config:
+    """The configuration in a file. Raises UpkeepError (WRONG_USE) for the first problem in it."""
+    config, problems = check(path, home)
+    if config is None:
+        raise problems[0].error(path, len(problems) - 1)
+    return config
+
+
+def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
+    """The configuration, or None and all that is wrong with the file, by line."""
+    tree, problem = _parse(path)
+    if problem:
+        return None, [problem]
+    try:
+        model = FileModel.model_validate(_plain(tree))
+    except ValidationError as error:
+        problems = [_problem(tree, item) for item in error.errors(include_url=False)]
+        return None, sorted(problems, key=lambda one: one.line)
+    jobs: dict[str, Job] = dict(BUILT_IN)
+    problems = []
+    for name, given in (model.jobs or {}).items():
+        made = _job(name, given or JobModel(), path.parent)
+        if isinstance(made, Job):
+            jobs[name] = made
+        else:
+            problems.append(Problem(_line(tree, ("jobs", name)), f"jobs.{name}", *made))
+    problems += _unreadable_inventories(tree, model, path.parent)
+    if problems:
+        return None, sorted(problems, key=lambda one: one.line)
+    zone = model.time_zone or system_zone()
+    store = model.store or StoreModel()
+    config = Config(
+        path=path,
+        home=home,
+        inventory=_sources(model.inventory, path.parent),
+        store_url=_store_url(store.url, path.parent),
+        time_zone=zone,
+        jobs=jobs,
+        policy=_policy(model.tickets or TicketsModel()),
+        sla=_sla(model.sla or SlaModel(), model.business_hours or HoursModel(), zone),
+    )
+    return (config if store.keep_days is None else replace(config, keep_days=store.keep_days)), []
+
+
+def _parse(path: Path) -> tuple[Any, Problem | None]:
+    """The file's content with the places of its keys, or what keeps it from being YAML."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        return None, Problem(0, "", "the file cannot be read", "a file that you may read", error.strerror or str(error))
+    if len(raw) > SIZE_LIMIT:
+        return None, Problem(0, "", "the file is too large", f"at most {SIZE_LIMIT} bytes", f"{len(raw)} bytes")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        return None, Problem(
+            line, "", "the file is not UTF-8", "text in UTF-8", f"the byte 0x{raw[error.start]:02x}", "save it as UTF-8"
+        )
+    try:
+        tree = YAML(typ="rt").load(io.StringIO(text))
+    except DuplicateKeyError as error:
+        key = re.search(r'found duplicate key "(.*?)"', error.problem or "")
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        first = _first_line_of(text, key[1], error) if key else None
+        return None, Problem(
+            line,
+            key[1] if key else "",
+            "the key is there twice",
+            "each key once in its block",
+            "a second one" + (f"; the first is in line {first}" if first else ""),
+            "remove one of them",
+        )
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 0
+        shown = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
+        if "\t" in (text.splitlines()[line - 1] if shown else ""):
+            return None, Problem(line, "", "a tab stands here", "spaces: YAML does not indent by tabs", shown, "replace the tab")
+        said = ", ".join(filter(None, [error.context, error.problem]))
+        return None, Problem(line, "", "this is not YAML", f"YAML ({said})", shown or "the end of the file")
+    except (YAMLError, ValueError, RecursionError) as error:
+        return None, Problem(0, "", "this is not YAML", "YAML", str(error).splitlines()[0][:200] if str(error) else "")
+    if tree is None:
+        return CommentedMap(), None  # empty, or only comments: all defaults
+    if not isinstance(tree, CommentedMap):
+        return None, Problem(1, "", "the file is not a mapping", "keys: " + ", ".join(FileModel.model_fields), _shown(_plain(tree)))
+    return tree, None
+
+
+def _first_line_of(text: str, key: str, error: DuplicateKeyError) -> int | None:
+    mark = error.context_mark
+    last = error.problem_mark.line if error.problem_mark else 0
+    if mark is None:
+        return None
+    for number, line in enumerate(text.splitlines()[mark.line : last], mark.line + 1):
+        if re.match(rf"\s*(- )?[\"']?{re.escape(key)}[\"']?\s*:", line):
+            return number
+    return None
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Without ruamel's own types: pydantic in strict mode takes only the real ones."""
+    if depth > 50:
+        raise RecursionError
+    if isinstance(value, dict):
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, depth + 1) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value.date() if hasattr(value, "date") else value
+
+
+def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
+    """One of pydantic's errors in our words, at its line."""
+    place = tuple(part for part in item["loc"] if part != "[key]")
+    found = _shown(item.get("input"))
+    kind = item["type"]
+    key = ".".join(str(part) for part in place)
+    line = _line(tree, place)
+    if kind == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, 1)
+        return Problem(
+            line,
+            key,
+            "unknown key",
+            f"one of {', '.join(known)}",
+            str(place[-1]),
+            f"did you mean {near[0]}?" if near else "correct or remove it",
+        )
+    if kind == "missing":
+        return Problem(line, ".".join(str(part) for part in place[:-1]), f"{place[-1]} is missing", f"the key {place[-1]}", "no such key")
+    return Problem(line, key, "wrong value", _expected(kind, item), found)
+
+
+def _expected(kind: str, item: Mapping[str, Any]) -> str:
+    context = item.get("ctx") or {}
+    if kind == "value_error":
+        return str(context.get("error", item["msg"]))
+    if kind == "literal_error":
+        return f"one of {context['expected']}".replace(" or ", ", ")
+    plain = {
+        "string_type": "a text (in quotation marks when it looks like a number)",
+        "bool_type": "true or false",
+        "int_type": "a whole number",
+        "float_type": "a number",
+        "list_type": "a list (lines that begin with -)",
+        "dict_type": "a mapping (key: value)",
+        "model_type": "a mapping (key: value)",
+        "model_attributes_type": "a mapping (key: value)",
+        "greater_than": f"more than {context.get('gt')}",
+        "less_than": f"less than {context.get('lt')}",
+        "greater_than_equal": f"at least {context.get('ge')}",
+        "less_than_equal": f"at most {context.get('le')}",
+    }
+    return plain.get(kind, str(item["msg"]))
+
+
+def _known_keys(place: Sequence[int | str]) -> list[str]:
+    """The keys that a block may have; the block is named by its place."""
+    model: type[BaseModel] = FileModel
+    nested: dict[str, type[BaseModel]] = {
+        "store": StoreModel,
+        "jobs": JobModel,
+        "rules": RuleModel,
+        "tickets": TicketsModel,
+        "sla": SlaModel,
+        "P1": TargetModel,
+        "P2": TargetModel,
+        "P3": TargetModel,
+        "business_hours": HoursModel,
+    }
+    if place:
+        model = nested["jobs"] if place[0] == "jobs" else FileModel
+        for part in place if place[0] != "jobs" else ():
+            model = nested.get(str(part), model)
+    return list(model.model_fields)
+
+
+def _line(tree: Any, place: Sequence[int | str]) -> int:
+    """The line of the key (or list item) at a place, or of the nearest block around it that is there. From 1."""
+    line = 1
+    node = tree
+    for part in place:
+        try:
+            if isinstance(node, CommentedMap):
+                key = next(key for key in node if str(key) == str(part))
+                line = node.lc.key(key)[0] + 1
+            elif isinstance(node, CommentedSeq) and isinstance(part, int):
+                key = part
+                line = node.lc.item(part)[0] + 1
+            else:
+                break
+            node = node[key]
+        except (StopIteration, KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def _shown(value: Any) -> str:
+    text = {True: "true", False: "false", None: "nothing"}.get(value) if value is None or isinstance(value, bool) else None
+    kind = {str: "the text", int: "the number", float: "the number", list: "a list", dict: "a mapping", date: "a date"}
+    name = kind.get(type(value), "") if text is None else ""
+    shown = repr(value) if isinstance(value, str) else text or ("" if isinstance(value, (list, dict)) else str(value))
+    return f"{name} {shown[:120]}".strip()
+
+
+def _job(name: str, given: JobModel, folder: Path) -> Job | tuple[str, str, str, str]:
+    """The job, or (what, expected, found, remedy)."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        return "wrong name of a job", "letters, digits, - and _, at most 64", repr(name), "rename it"
+    base = BUILT_IN.get(name)
+    if given.playbook is None and base is None:
+        near = difflib.get_close_matches(name, BUILT_IN, 1)
+        built_in = f"playbook may be left out for the built-in jobs only: {', '.join(BUILT_IN)}"
+        return "playbook is missing", "the key playbook", "no such key", f"did you mean {near[0]}?" if near else built_in
+    job = replace(base, name=name) if base else Job(name, str(given.playbook))
+    timing, timing_text = given.schedule or (None, "")
+    changes: dict[str, Any] = {
+        "playbook": _playbook(given.playbook, folder) if given.playbook else None,
+        "description": given.description,
+        "inventory": _sources(given.inventory, folder) or None,
+        "limit": given.limit,
+        "tags": tuple(given.tags) if given.tags else None,
+        "skip_tags": tuple(given.skip_tags) if given.skip_tags else None,
+        "extra_vars": given.extra_vars,
+        "check": given.check,
+        "time_limit": given.time_limit,
+        "forks": given.forks,
+        "schedule": timing,
+        "schedule_text": timing_text or None,
+        "time_zone": given.time_zone,
+    }
+    return replace(job, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _playbook(given: str, folder: Path) -> str:
+    """A path from the file's folder, or the full name of a collection's playbook."""
+    looks_like_path = "/" in given or given.endswith((".yml", ".yaml"))
+    return str((folder / Path(given).expanduser()).resolve()) if looks_like_path else given
+
+
+def _sources(given: Sequence[str] | None, folder: Path) -> tuple[str, ...]:
+    """Inventory sources; paths are from the file's folder, lists of hosts (``a,b,``) stay."""
+    return tuple(source if "," in source else str(folder / Path(source).expanduser()) for source in given or ())
+
+
+def _unreadable_inventories(tree: Any, model: FileModel, folder: Path) -> Iterator[Problem]:
+    given = [(("inventory",), model.inventory)]
+    given += [(("jobs", name, "inventory"), job.inventory) for name, job in (model.jobs or {}).items() if job]  # type: ignore[misc]
+    for place, sources in given:
+        for source in _sources(sources, folder):
+            if "," not in source and not os.access(source, os.R_OK):
+                found = "nothing of that name" if not os.path.lexists(source) else "one that you may not read"
+                yield Problem(_line(tree, place), ".".join(place), "the inventory is not there", f"the file or folder {source}", found)
+
+
+def _store_url(url: str | None, folder: Path) -> str | None:
+    """A relative SQLite path is meant from the file's folder, not from wherever the command is called."""
+    match = re.fullmatch(r"sqlite:///(?!/)(.+)", url or "")
+    return f"sqlite:///{folder / match[1]}" if match and match[1] != ":memory:" else url
+
+
+def _policy(tickets: TicketsModel) -> Policy:
+    rules = tuple(Rule(rule.check, rule.group_by, rule.priority, rule.ignore) for rule in tickets.rules)
+    return Policy(rules) if tickets.reopen_within is None else Policy(rules, tickets.reopen_within)
+
+
+def _sla(sla: SlaModel, hours: HoursModel, zone: ZoneInfo) -> SlaSettings:
+    targets = dict(TARGETS)
+    for name in targets:
+        given: TargetModel | None = getattr(sla, name)
+        if given:
+            targets[name] = Target(
+                *(
+                    value if value is not None else getattr(targets[name], key)
+                    for key, value in (("react", given.react), ("solve", given.solve), ("business_hours", given.business_hours))
+                )
+            )
+    usual = BusinessHours()
+    business = BusinessHours(
+        days=hours.days or usual.days,
+        start=hours.start if hours.start is not None else usual.start,
+        end=hours.end if hours.end is not None else usual.end,
+        time_zone=(hours.time_zone or zone).key,
+    )
+    return SlaSettings(targets, business) if sla.due_soon is None else SlaSettings(targets, business, sla.due_soon)
