@@ -104,18 +104,18 @@ def _render_apt(
     # With --arch, packages for all architectures are in the listing too; an empty suite is an empty file.
     (lists / "Packages").write_text(listing)
     run(["gzip", "-9nk", lists / "Packages"])
-    # A Release that expired is older than its end: a week, as Debian's security suite has it.
+    # apt-ftparchive writes neither Valid-Until nor Changelogs, so the fields are ours and only the sums are its.
+    now = time.time()
+    end = None if published.expired_days is None else now - published.expired_days * DAY
+    # Valid for a week, as Debian's security suite is.
     fields = names | {
-        "Architectures": "amd64", "Components": "main", "Version": "12", "Description": "Upkeep test fleet",
+        "Version": "12", "Date": _date(now if end is None else min(now, end - 7 * DAY)),
+        **({} if end is None else {"Valid-Until": _date(end)}),
+        "Architectures": "amd64", "Components": "main", "Description": "Upkeep test fleet",
         "Changelogs": f"http://{HOSTNAME}/changelogs/@CHANGEPATH@",
     }  # fmt: skip
-    now = time.time()
-    if published.expired_days is not None:
-        end = now - published.expired_days * DAY
-        fields["Date"] = formatdate(min(now, end - 7 * DAY), usegmt=True)
-        fields["Valid-Until"] = formatdate(end, usegmt=True)
-    options = [w for n, v in fields.items() for w in ("-o", f"APT::FTPArchive::Release::{n}={v}")]
-    release = run(["apt-ftparchive", *options, "release", "."], cwd=dist).stdout
+    listed = run(["apt-ftparchive", "release", "."], cwd=dist).stdout
+    release = "".join(f"{n}: {v}\n" for n, v in fields.items()) + listed[listed.index("MD5Sum:") :]
     (dist / "Release").write_text(release)
     if published.signature == "none":
         return
@@ -123,6 +123,10 @@ def _render_apt(
     if published.signature == "broken":
         signed = signed.replace("Description: Upkeep test fleet", "Description: Somebody else's")
     (dist / "InRelease").write_text(signed)
+
+
+def _date(seconds: float) -> str:
+    return formatdate(seconds, usegmt=True).replace("GMT", "UTC")
 
 
 def _sign(text: str, secret: Path) -> str:
