@@ -4,26 +4,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import exists, select, update
+
+from ..errors import UpkeepError
+from . import errors, runs, schema, tickets
+from .model import RESOLVED, RUN_STATES, RUNNING, Pruned
+from .process import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from types import TracebackType
 
-    from .model import Pruned, Run, RunDetail, Ticket, TicketDetail
+    from .database import Database
+    from .model import Run, RunDetail, Ticket, TicketDetail
+
+DAY = 86400.0
 
 
 class Store:
     """An open store. Every method raises UpkeepError (exit code NOT_RUN) when the database fails it."""
 
-    url: str
-    """Where it is, without a password."""
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.url = database.place.url
+        """Where it is, without a password."""
 
     def close(self) -> None:
         """Close the connections."""
-        raise NotImplementedError
+        self.database.engine.dispose()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -33,7 +47,19 @@ class Store:
 
     def check_writable(self) -> None:
         """Raise UpkeepError unless a run's results can be kept: writable, not locked, whole, room left on its disk."""
-        raise NotImplementedError
+        path = self.database.place.path
+        if path is not None:
+            wrong = errors.not_writable(path) or errors.room_error(path.parent)
+            if wrong is not None:
+                raise wrong
+        with self.database.write() as connection:
+            if path is not None:
+                # Reads every page, at about 1 GB/s: too slow for each command, cheap beside a run.
+                answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+                if answer != "ok":
+                    raise errors.corrupt(path, str(answer))
+            # A write that changes nothing: a server that only reads refuses it.
+            connection.execute(update(schema.counters).values(value=schema.counters.c.value))
 
     def begin_run(
         self,
@@ -47,19 +73,60 @@ class Store:
         artifacts: str = "",
     ) -> Run:
         """Register a run of this process as under way; UpkeepError (WRONG_USE) when the id is known already."""
-        raise NotImplementedError
+        with self.database.write() as connection:
+            runs.mark_lost(connection)
+            if runs.by_id(connection, run_id) is not None:
+                raise UpkeepError(
+                    f"the run {run_id} is in the store already",
+                    expected="an id of its own for each run",
+                    found=run_id,
+                    remedy=f"See it: upkeep runs show {run_id}",
+                )
+            runs.insert(
+                connection,
+                run_id,
+                playbook,
+                started,
+                this_process(),
+                job=job,
+                check_mode=check_mode,
+                actor=actor,
+                artifacts=artifacts,
+            )
+            return runs.one(connection, run_id)
 
     def end_run(self, run_id: str, state: str, finished: float, message: str = "") -> Run:
         """Say how a run ended (one of RUN_STATES without running) and why; its results are not touched."""
-        raise NotImplementedError
+        if state == RUNNING or state not in RUN_STATES:
+            raise ValueError(f"a run ends in one of {RUN_STATES[1:]}, not {state!r}")
+        with self.database.write() as connection:
+            run = runs.one(connection, run_id)
+            values = {"state": state, "finished": finished, "message": tickets.clean_text(message)}
+            connection.execute(update(schema.runs).where(schema.runs.c.number == run.number).values(**values))
+            return runs.one(connection, run.number)
+
+    def _mark_lost(self) -> None:
+        with self.database.read() as connection:
+            lost = runs.lost(connection)
+        if lost:
+            # Showing what happened must not fail because somebody else is writing just now.
+            with contextlib.suppress(UpkeepError), self.database.write() as connection:
+                runs.mark_lost(connection)
 
     def runs(self, limit: int = 20, *, job: str | None = None) -> list[Run]:
         """The newest runs, newest first. Runs whose process is gone are marked interrupted first."""
-        raise NotImplementedError
+        self._mark_lost()
+        with self.database.read() as connection:
+            return runs.newest(connection, limit, job)
 
     def run(self, which: str | int, findings: int = 500) -> RunDetail:
-        """One run by its number, its id or an unambiguous beginning of it; UpkeepError (WRONG_USE) when there is none."""
-        raise NotImplementedError
+        """One run by its number, its id or an unambiguous beginning of it, with its worst findings.
+
+        Raises UpkeepError (WRONG_USE) when there is none.
+        """
+        self._mark_lost()
+        with self.database.read() as connection:
+            return runs.detail(connection, runs.one(connection, which), findings)
 
     def tickets(
         self,
@@ -70,25 +137,54 @@ class Store:
         check: str | None = None,
         limit: int = 200,
     ) -> list[Ticket]:
-        """Tickets, most urgent first (priority, then age); ``state`` None: all. host and check: exact names of an entry."""
-        raise NotImplementedError
+        """Tickets, most urgent first (priority, then age). ``state`` None: all; ``host``, ``check``: of an entry."""
+        states = [state] if isinstance(state, str) else state
+        with self.database.read() as connection:
+            return tickets.listed(connection, states, priority, host, check, limit)
 
     def ticket(self, number: int, entries: int = 500) -> TicketDetail:
         """One ticket; UpkeepError (WRONG_USE) when there is none with this number."""
-        raise NotImplementedError
+        with self.database.read() as connection:
+            return tickets.detail(connection, number, entries)
 
     def acknowledge(self, number: int, actor: str, text: str, now: float) -> TicketDetail:
         """A person is on it. Harmless when it is acknowledged already; WRONG_USE when it is resolved."""
-        raise NotImplementedError
+        with self.database.write() as connection:
+            tickets.acknowledge(connection, number, actor, text, now)
+        return self.ticket(number)
 
     def resolve(self, number: int, actor: str, text: str, now: float) -> TicketDetail:
-        """A person says that it is done; the next run confirms it, or reopens it. WRONG_USE when it is resolved already."""
-        raise NotImplementedError
+        """A person says that it is done; a later run confirms it, or reopens it. WRONG_USE when it is resolved."""
+        with self.database.write() as connection:
+            tickets.resolve(connection, number, actor, text, now)
+        return self.ticket(number)
 
     def comment(self, number: int, actor: str, text: str, now: float) -> TicketDetail:
         """Write a line into its history; WRONG_USE when the text is empty."""
-        raise NotImplementedError
+        with self.database.write() as connection:
+            tickets.comment(connection, number, actor, text, now)
+        return self.ticket(number)
 
     def prune(self, now: float, keep_days: float) -> Pruned:
-        """Retention: remove runs and findings older than ``keep_days`` days that no ticket shows, and tickets resolved before."""
-        raise NotImplementedError
+        """Retention: remove what is older than ``keep_days`` days and shown by no ticket.
+
+        Tickets go when they were resolved before, with their entries; open ones stay, with all that they show.
+        """
+        before = now - keep_days * DAY
+        entries, found, all_runs, all_tickets = schema.ticket_entries, schema.findings, schema.runs, schema.tickets
+        with self.database.write() as connection:
+            done = (all_tickets.c.state == RESOLVED) & (all_tickets.c.resolved < before)
+            removed_tickets = connection.execute(sql_delete(all_tickets).where(done)).rowcount
+            old = (all_runs.c.started < before) & (all_runs.c.state != RUNNING)
+            shown = exists().where(
+                entries.c.run == found.c.run,
+                entries.c.host == found.c.host,
+                entries.c.check_name == found.c.check_name,
+                entries.c.subject == found.c.subject,
+            )
+            of_old = found.c.run.in_(select(all_runs.c.number).where(old))
+            removed = connection.execute(sql_delete(found).where(of_old & ~shown)).rowcount
+            unused = old & ~exists().where(entries.c.run == all_runs.c.number)
+            removed_runs = connection.execute(sql_delete(all_runs).where(unused)).rowcount
+            connection.execute(sql_delete(schema.coverage).where(schema.coverage.c.at < before))
+        return Pruned(runs=removed_runs, findings=removed, tickets=removed_tickets)

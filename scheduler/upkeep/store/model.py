@@ -145,7 +145,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class HistoryLine:
-    """One event of a ticket. ``kind``: opened, reopened, added, cleared, priority, acknowledged, comment, resolved, confirmed."""
+    """One event of a ticket.
+
+    ``kind``: opened, reopened, priority, added, cleared (looked, and found nothing), ignored (by the configuration),
+    moved (to a newer ticket), resolved; of a person: acknowledged, comment, resolved.
+    """
 
     at: float
     actor: str
@@ -174,7 +178,7 @@ class TicketChange:
     title: str
     priority: str
     what: str
-    """opened | reopened | resolved | updated (entries came, went, or it became worse) | seen (the same faults again)."""
+    """opened | reopened | resolved | updated (entries came or went, its priority rose) | seen (the same again)."""
     added: int = 0
     cleared: int = 0
     seen: int = 0

@@ -1,0 +1,207 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tables. Times are seconds since the epoch (UTC); ``rank`` is a severity's place, 0 the worst.
+
+A change here needs a migration: see migrations/env.py. A test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+REVISION = "0001"
+"""The newest migration. Revisions are numbers of four digits, so that an older Upkeep knows a newer store."""
+
+VERSION_TABLE = "upkeep_schema"
+"""Alembic's table under a name of our own: another application in the same database has one too."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Numbers for people, small and never used twice, also after retention removed the newest row.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(200), nullable=False, unique=True),
+    Column("job", Text),
+    Column("playbook", Text, nullable=False),
+    Column("check_mode", Boolean, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("started", Double, nullable=False),
+    Column("finished", Double),
+    Column("recorded", Double),
+    Column("complete", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("artifacts", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    # The process that carries it out, so that one that is gone can be told from one that takes long.
+    Column("node", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pid_start", BigInteger, nullable=False),
+    Column("critical", Integer, nullable=False),
+    Column("high", Integer, nullable=False),
+    Column("medium", Integer, nullable=False),
+    Column("low", Integer, nullable=False),
+    Column("info", Integer, nullable=False),
+    Column("hosts_ok", Integer, nullable=False),
+    Column("hosts_failed", Integer, nullable=False),
+    Column("hosts_unreachable", Integer, nullable=False),
+    Index(None, "started"),
+    Index(None, "state"),
+)
+
+run_hosts = Table(
+    "run_hosts",
+    metadata,
+    Column("run", ForeignKey("runs.number", ondelete="CASCADE"), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("ok", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    PrimaryKeyConstraint("run", "host"),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("run", ForeignKey("runs.number", ondelete="CASCADE"), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("check_name", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("rank", SmallInteger, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    PrimaryKeyConstraint("run", "host", "check_name", "subject"),
+    Index(None, "run", "rank"),
+)
+
+# When a check last ran to its end: what a newer run looked at is not unsaid by an older one that is recorded late.
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("host", Text, nullable=False),
+    Column("check_name", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("host", "check_name", "subject"),
+    Index(None, "at"),
+    sqlite_with_rowid=False,
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("cause", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("priority", String(4), nullable=False),
+    Column("rank", SmallInteger, nullable=False),
+    Column("opened", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("acknowledged", Double),
+    Column("acknowledged_by", Text, nullable=False),
+    Column("resolved", Double),
+    Column("resolved_by", Text, nullable=False),
+    Column("reopened", Integer, nullable=False),
+    Column("follows", ForeignKey("tickets.number", ondelete="SET NULL")),
+    Column("entries", Integer, nullable=False),
+    Column("hosts", Integer, nullable=False),
+    Column("clocks", JSON, nullable=False),
+    Index(None, "state"),
+    Index(None, "cause"),
+    Index(None, "follows"),
+)
+# Whatever goes wrong above: the database itself refuses a second open ticket of one cause.
+Index(
+    "uq_tickets_open_cause",
+    tickets.c.cause,
+    unique=True,
+    sqlite_where=tickets.c.state != "resolved",
+    postgresql_where=tickets.c.state != "resolved",
+)
+
+# What a finding said is in `findings`, at (run, host, check_name, subject): retention keeps it while it is shown here.
+ticket_entries = Table(
+    "ticket_entries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ticket", ForeignKey("tickets.number", ondelete="CASCADE"), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("check_name", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("rank", SmallInteger, nullable=False),
+    Column("run", ForeignKey("runs.number"), nullable=False),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("cleared", Double),
+    UniqueConstraint("ticket", "host", "check_name", "subject"),
+    Index(None, "run"),
+)
+Index(
+    "ix_ticket_entries_standing",
+    ticket_entries.c.ticket,
+    ticket_entries.c.rank,
+    sqlite_where=ticket_entries.c.cleared.is_(None),
+    postgresql_where=ticket_entries.c.cleared.is_(None),
+)
+
+ticket_history = Table(
+    "ticket_history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ticket", ForeignKey("tickets.number", ondelete="CASCADE"), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("run", ForeignKey("runs.number", ondelete="SET NULL")),
+    Index(None, "ticket"),
+    Index(None, "run"),
+)
+
+
+def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """INSERT with ON CONFLICT, which both databases write alike, and SQLAlchemy keeps apart."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
