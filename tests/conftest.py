@@ -12,8 +12,9 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything of ours is imported: the same surroundings for `pytest` by hand and for ./run-tests."""
-    for name in [name for name in os.environ if name.startswith(("ANSIBLE_", "UPKEEP_"))]:
-        del os.environ[name]
+    for name in list(os.environ):
+        if name.startswith(("ANSIBLE_", "UPKEEP_")) and not name.startswith("UPKEEP_FLEET_"):
+            del os.environ[name]
     home = tempfile.TemporaryDirectory(prefix="upkeep-tests-")
     config.add_cleanup(home.cleanup)
     os.environ["UPKEEP_HOME"] = home.name

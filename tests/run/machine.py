@@ -34,9 +34,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _is_setting(name: str) -> bool:
+    ours = name.startswith("UPKEEP_") and not name.startswith("UPKEEP_FLEET_")  # where the fleet lives is the machine's
+    return ours or name.startswith(("ANSIBLE_", "MOLECULE_", "PYTEST_"))
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child: our tools first, nothing of the caller's Ansible or Upkeep settings."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_", "UPKEEP_", "PYTEST_"))}
+    env = {name: value for name, value in os.environ.items() if not _is_setting(name)}
     env["PATH"] = f"{VENV / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
     env["VIRTUAL_ENV"] = str(VENV)
     # ansible refuses to start in a locale that is not UTF-8, and CI servers often have none.

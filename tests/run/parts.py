@@ -145,7 +145,9 @@ def _sanity(part: Part, names: list[str], options: list[str]) -> list[Test]:
     ]
     if code != 0 and not any(test.outcome == FAILED for test in tests):
         tests.append(Test("ansible-test", FAILED, f"ended with {code}, see above"))
-    say(f"note: compile and import ran with Python {python}; for 3.8, the oldest on a host, there is static's python3.8")
+    say(
+        f"note: compile and import ran with Python {python}; for 3.8, the oldest on a host, there is static's python3.8"
+    )
     return tests
 
 

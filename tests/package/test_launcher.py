@@ -1,0 +1,274 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`./upkeep` in a copy of the checkout: each test makes, breaks or mends a real environment."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import copy_checkout
+
+MAKING = "making the environment"
+READY_SECONDS = 0.03
+"""What the launcher may add to a start once the environment is made."""
+
+pytestmark = pytest.mark.timeout(300)
+
+Surroundings = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone whose path has spaces and a quote; the tests of this file use it one after another."""
+    return copy_checkout(tmp_path_factory.mktemp("a clone") / "up keep's")
+
+
+def start(
+    checkout: Path, env: Surroundings, *arguments: str, before: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    command = [*before, str(checkout / "upkeep"), *arguments]
+    return subprocess.run(command, env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+def assert_works(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: upkeep"), done.stdout
+
+
+def without_network() -> tuple[str, ...]:
+    if os.geteuid() != 0:
+        pytest.skip("only root may start a process without network")
+    return ("unshare", "--net")
+
+
+def test_first_start_makes_the_environment_and_works(
+    checkout: Path, surroundings: Surroundings, tmp_path: Path
+) -> None:
+    link = tmp_path / "linked"
+    link.symlink_to(checkout / "upkeep")
+    begin = time.monotonic()
+    done = subprocess.run([link, "--help"], env=surroundings, cwd=tmp_path, capture_output=True, text=True)
+    assert time.monotonic() - begin < 120
+    assert_works(done)
+    assert MAKING in done.stderr
+    assert [line[8:11] for line in done.stderr.splitlines() if line[9:11] == "/3"] == ["1/3", "2/3", "3/3"]
+    assert not (checkout / ".venv" / "bootstrap").exists()
+
+
+def test_the_environment_finds_the_checkouts_collection(checkout: Path, surroundings: Surroundings) -> None:
+    tool = str(checkout / ".venv" / "bin" / "ansible-doc")
+    done = subprocess.run(
+        [tool, "-t", "module", "-l", "upkeep.maintenance"], env=surroundings, cwd="/", capture_output=True, text=True
+    )
+    assert "upkeep.maintenance.host_review" in done.stdout, done.stderr
+
+
+def test_later_starts_need_no_network_and_hardly_any_time(checkout: Path, surroundings: Surroundings) -> None:
+    done = start(checkout, surroundings, "--help", before=without_network())
+    assert_works(done)
+    assert done.stderr == ""
+    times = []
+    for _ in range(10):
+        begin = time.monotonic()
+        start(checkout, surroundings, "--upkeep-environment")
+        times.append(time.monotonic() - begin)
+    assert min(times) < READY_SECONDS
+
+
+def test_a_file_of_the_current_folder_is_never_taken_for_a_library(
+    checkout: Path, surroundings: Surroundings, tmp_path: Path
+) -> None:
+    for name in ("yaml", "rich", "upkeep", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('code of the current folder ran')", encoding="utf-8")
+    done = subprocess.run(
+        [checkout / "upkeep", "--help"], env=surroundings, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert_works(done)
+
+
+def test_a_changed_lock_brings_the_environment_up_to_date(checkout: Path, surroundings: Surroundings) -> None:
+    lock = checkout / "requirements" / "runtime.txt"
+    lock.write_text(lock.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    kept = next((checkout / ".venv" / "lib").glob("python3*/site-packages/ansible/__init__.py"))
+    inode = kept.stat().st_ino
+    done = start(checkout, surroundings, "--help")
+    assert_works(done)
+    assert MAKING in done.stderr
+    assert kept.stat().st_ino == inode, "what had not changed was made anew under a service that may be running"
+    assert start(checkout, surroundings, "--help").stderr == ""
+
+
+def test_a_moved_checkout_is_mended(checkout: Path, surroundings: Surroundings) -> None:
+    moved = checkout.with_name("moved")
+    checkout.rename(moved)
+    try:
+        done = start(moved, surroundings, "--help")
+        assert_works(done)
+        assert MAKING in done.stderr
+        playbook = (moved / ".venv" / "bin" / "ansible-playbook").read_text(encoding="utf-8")
+        assert str(checkout) not in playbook
+    finally:
+        moved.rename(checkout)
+
+
+def test_an_interrupted_set_up_is_redone(checkout: Path, surroundings: Surroundings) -> None:
+    shutil.rmtree(checkout / ".venv")
+    process = subprocess.Popen(
+        [checkout / "upkeep", "--help"],
+        env=surroundings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "2/3" in line:
+            break
+    site = checkout / ".venv" / "lib"
+    while not list(site.glob("python3*/site-packages/*")):  # some packages are there, not all
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    assert not (checkout / ".venv" / "made-from").exists()
+    done = start(checkout, surroundings, "--help")
+    assert_works(done)
+    assert MAKING in done.stderr
+    assert_whole(checkout, surroundings)
+
+
+def assert_whole(checkout: Path, env: Surroundings) -> None:
+    """All packages of the lock are there and fit each other."""
+    uv = str(Path(sys.prefix) / "bin" / "uv")
+    python = str(checkout / ".venv" / "bin" / "python")
+    done = subprocess.run([uv, "pip", "check", "--python", python], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    command = [uv, "pip", "sync", "--dry-run", "--python", python, str(checkout / "requirements" / "runtime.txt")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert "Would make no changes" in done.stderr, done.stderr
+
+
+def test_two_at_once_make_one_environment(checkout: Path, surroundings: Surroundings) -> None:
+    shutil.rmtree(checkout / ".venv")
+    pipe = subprocess.PIPE
+    both = [
+        subprocess.Popen([checkout / "upkeep", "--help"], env=surroundings, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert all(shown.startswith("usage: upkeep") for shown, _ in outputs)
+    assert sorted(MAKING + " " in told and "3/3" in told for _, told in outputs) == [False, True]
+    assert sum("waiting for another process" in told for _, told in outputs) == 1
+    assert_whole(checkout, surroundings)
+
+
+def test_without_network_the_first_start_says_so(tmp_path: Path, surroundings: Surroundings) -> None:
+    copy = copy_checkout(tmp_path / "clone")
+    env = surroundings | {"XDG_CACHE_HOME": str(tmp_path / "empty"), "PIP_RETRIES": "0", "PIP_CONFIG_FILE": "/dev/null"}
+    env = {name: value for name, value in env.items() if name not in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")}
+    done = start(copy, env, "--help", before=without_network())
+    assert done.returncode == 4
+    assert done.stdout == ""
+    assert "the installer could not be fetched" in done.stderr
+    assert "to do:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (copy / ".venv" / "made-from").exists()
+
+
+def fake_python(folder: Path, *, marker: Path) -> Path:
+    """A Python as Debian ships it without python3-venv: `ensurepip` is missing until `marker` exists."""
+    path = folder / "python3.11"
+    path.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *ensurepip*) [ -e "{marker}" ] || {{ echo no ensurepip >&2; exit 1; }} ;; esac\n'
+        'exec /usr/bin/python3 "$@"\n',
+        encoding="utf-8",
+    )
+    path.chmod(0o755)
+    return path
+
+
+def test_root_gets_the_missing_debian_package(tmp_path: Path, surroundings: Surroundings) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root installs Debian packages")
+    copy = copy_checkout(tmp_path / "clone")
+    installed = tmp_path / "installed"
+    python = fake_python(tmp_path, marker=installed)
+    apt = tmp_path / "apt-get"  # its first install fails, as on a machine without package lists
+    log = tmp_path / "apt.log"
+    apt.write_text(
+        f'#!/bin/sh\necho "$*" >>"{log}"\n'
+        f'case "$*" in\n*update*) touch "{log}.updated" ;;\n'
+        f'*install*) [ -e "{log}.updated" ] && touch "{installed}" ;;\nesac\n',
+        encoding="utf-8",
+    )
+    apt.chmod(0o755)
+    env = surroundings | {"PATH": f"{tmp_path}:{surroundings['PATH']}", "UPKEEP_PYTHON": str(python)}
+    done = start(copy, env, "--help")
+    assert_works(done)
+    assert "installing the Debian package python3.11-venv" in done.stderr
+    calls = log.read_text(encoding="utf-8").splitlines()
+    assert [("install" in call, "update" in call) for call in calls] == [(True, False), (False, True), (True, False)]
+    assert all("python3.11-venv" in call for call in calls if "install" in call)
+
+
+def as_nobody(path: Path) -> tuple[str, ...]:
+    """Words that run a command as an account without rights, which may reach `path`."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may run a process as another account")
+    for folder in (path, *path.parents):
+        if folder != Path("/tmp") and folder.stat().st_uid == 0 and folder.is_relative_to("/tmp"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    nobody = pwd.getpwnam("nobody")
+    return ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+
+
+def test_an_ordinary_account_is_told_which_package_to_install(tmp_path: Path, surroundings: Surroundings) -> None:
+    copy = copy_checkout(tmp_path / "clone")
+    python = fake_python(tmp_path, marker=tmp_path / "never")
+    before = as_nobody(copy)
+    (tmp_path / "cache").mkdir(mode=0o777)
+    (tmp_path / "cache").chmod(0o777)
+    env = surroundings | {"UPKEEP_PYTHON": str(python), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = start(copy, env, "--help", before=before)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "sudo apt-get install python3.11-venv" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_checkout_that_cannot_be_written_gets_its_environment_in_the_cache(
+    tmp_path: Path, surroundings: Surroundings
+) -> None:
+    copy = copy_checkout(tmp_path / "clone")
+    before = as_nobody(copy)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    env = surroundings | {"XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
+    done = start(copy, env, "--help", before=before)
+    assert_works(done)
+    assert not (copy / ".venv").exists()
+    assert list((cache / "upkeep").glob("venv-*/made-from"))
+    again = start(copy, env, "--help", before=before)
+    assert_works(again)
+    assert again.stderr == ""
+
+
+def test_no_python_that_will_do(tmp_path: Path, surroundings: Surroundings) -> None:
+    copy = copy_checkout(tmp_path / "clone")
+    done = start(copy, surroundings | {"UPKEEP_PYTHON": "/bin/false"}, "--help")
+    assert done.returncode == 2
+    assert "no suitable Python" in done.stderr
+    assert "3.11" in done.stderr
