@@ -79,6 +79,23 @@ BUILT_IN = {
 """Jobs that are there without a configuration; the file may change each of their properties."""
 
 
+def system_zone() -> ZoneInfo:
+    """This machine's time zone by its IANA name; UTC when it has none."""
+    names = [os.environ.get("TZ", "").lstrip(":")]
+    try:
+        names.append(Path("/etc/localtime").resolve().as_posix().partition("/zoneinfo/")[2])
+        names.append(Path("/etc/timezone").read_text(encoding="utf-8").strip())
+    except OSError:
+        pass
+    for name in names:
+        if name and not name.startswith("/"):
+            try:
+                return ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                continue
+    return ZoneInfo("UTC")
+
+
 @dataclass(frozen=True)
 class Config:
     """All settings, with their defaults."""
@@ -91,7 +108,7 @@ class Config:
     store_url: str | None = None
     """None: SQLite in ``home``."""
     keep_days: float = 400.0
-    time_zone: ZoneInfo = field(default_factory=lambda: system_zone())
+    time_zone: ZoneInfo = field(default_factory=system_zone)
     jobs: Mapping[str, Job] = field(default_factory=lambda: dict(BUILT_IN))
     policy: Policy = field(default_factory=Policy)
     sla: SlaSettings = field(default_factory=lambda: SlaSettings(hours=BusinessHours(time_zone=system_zone().key)))
@@ -137,20 +154,3 @@ def load(given: str | None = None) -> Config:
     from .config_file import read
 
     return read(path, home)
-
-
-def system_zone() -> ZoneInfo:
-    """This machine's time zone by its IANA name; UTC when it has none."""
-    names = [os.environ.get("TZ", "").lstrip(":")]
-    try:
-        names.append(Path("/etc/localtime").resolve().as_posix().partition("/zoneinfo/")[2])
-        names.append(Path("/etc/timezone").read_text(encoding="utf-8").strip())
-    except OSError:
-        pass
-    for name in names:
-        if name and not name.startswith("/"):
-            try:
-                return ZoneInfo(name)
-            except (ZoneInfoNotFoundError, ValueError, OSError):
-                continue
-    return ZoneInfo("UTC")

@@ -20,11 +20,14 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line
+
 from . import schedule as schedules
 from .config import BUILT_IN, Config, Job, system_zone
+from .durations import duration
 from .errors import UpkeepError
 from .reconcile import Policy, Rule
-from .sla import TARGETS, BusinessHours, Target
+from .sla import TARGETS, BusinessHours
 from .sla import Settings as SlaSettings
 
 if TYPE_CHECKING:
@@ -32,21 +35,9 @@ if TYPE_CHECKING:
 
 SIZE_LIMIT = 1_000_000
 """Bytes of a configuration file."""
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def duration(value: object) -> float:
-    """Seconds from "90m", "1h30m", "14d", or a number of seconds. Raises ValueError."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str) and re.fullmatch(r"(\d+[smhdw])+", value.replace(" ", "")):
-        seconds = float(sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhdw])", value.replace(" ", ""))))
-    else:
-        raise ValueError('a duration, as "90m", "1h30m" or "14d" (s, m, h, d, w), or a number of seconds')
-    if not 0 < seconds < 100 * 366 * 86400:
-        raise ValueError("a duration longer than nothing and shorter than a century")
-    return seconds
+VALUES_LIMIT = 100_000
+"""Values in it, aliases counted each time: a few lines of aliases of aliases can stand for billions."""
+UNKNOWN = "unknown key"
 
 
 def _zone(value: object) -> ZoneInfo:
@@ -94,7 +85,9 @@ def _secret(value: object) -> str:
         try:
             return Path(name).expanduser().read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"a file {name} that can be read ({getattr(error, 'strerror', None) or 'not UTF-8'})") from error
+            raise ValueError(
+                f"a file {name} that can be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"
+            ) from error
     raise ValueError(form)
 
 
@@ -105,7 +98,6 @@ Tags = Annotated[list[str], BeforeValidator(_tags)]
 ScheduleOf = Annotated[Any, BeforeValidator(_schedule)]
 Secret = Annotated[str, BeforeValidator(_secret)]
 Days = Annotated[Any, BeforeValidator(lambda value: schedules.weekdays(_one_text(value)))]
-WallTime = Annotated[Any, BeforeValidator(lambda value: _day_time(value))]
 
 
 def _one_text(value: object) -> str:
@@ -118,6 +110,9 @@ def _day_time(value: object) -> time:
     if not isinstance(value, str):
         raise ValueError('a time of day in quotation marks, as "09:00"')
     return time(0) if value.strip() == "24:00" else schedules.wall_time(value)
+
+
+WallTime = Annotated[Any, BeforeValidator(_day_time)]
 
 
 class _Strict(BaseModel):
@@ -217,7 +212,12 @@ class Problem:
         """As an error of the command."""
         remedy = self.remedy or "correct it"
         return UpkeepError(
-            ":".join(filter(None, [str(path), str(self.line or ""), f" {self.key}: {self.what}" if self.key else f" {self.what}"])),
+            ":".join(
+                filter(
+                    None,
+                    [str(path), str(self.line or ""), f" {self.key}: {self.what}" if self.key else f" {self.what}"],
+                )
+            ),
             expected=self.expected,
             found=self.found,
             remedy=remedy + (f"; {more} more problem(s): upkeep config check shows them all" if more else ""),
@@ -239,9 +239,16 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         return None, [problem]
     try:
         model = FileModel.model_validate(_plain(tree))
+    except RecursionError:
+        return None, [
+            Problem(
+                0, "", "there is too much in it", f"at most {VALUES_LIMIT} values, aliases counted each time", "more"
+            )
+        ]
     except ValidationError as error:
         problems = [_problem(tree, item) for item in error.errors(include_url=False)]
-        return None, sorted(problems, key=lambda one: one.line)
+        # A mistyped key makes two of them; the one that names it comes first.
+        return None, sorted(problems, key=lambda one: (one.line, one.what != UNKNOWN))
     jobs: dict[str, Job] = dict(BUILT_IN)
     problems = []
     for name, given in (model.jobs or {}).items():
@@ -302,7 +309,9 @@ def _parse(path: Path) -> tuple[Any, Problem | None]:
         line = mark.line + 1 if mark else 0
         shown = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
         if "\t" in (text.splitlines()[line - 1] if shown else ""):
-            return None, Problem(line, "", "a tab stands here", "spaces: YAML does not indent by tabs", shown, "replace the tab")
+            return None, Problem(
+                line, "", "a tab stands here", "spaces: YAML does not indent by tabs", shown, "replace the tab"
+            )
         said = ", ".join(filter(None, [error.context, error.problem]))
         return None, Problem(line, "", "this is not YAML", f"YAML ({said})", shown or "the end of the file")
     except (YAMLError, ValueError, RecursionError) as error:
@@ -310,7 +319,9 @@ def _parse(path: Path) -> tuple[Any, Problem | None]:
     if tree is None:
         return CommentedMap(), None  # empty, or only comments: all defaults
     if not isinstance(tree, CommentedMap):
-        return None, Problem(1, "", "the file is not a mapping", "keys: " + ", ".join(FileModel.model_fields), _shown(_plain(tree)))
+        return None, Problem(
+            1, "", "the file is not a mapping", "keys: " + ", ".join(FileModel.model_fields), _shown(_plain(tree))
+        )
     return tree, None
 
 
@@ -325,14 +336,16 @@ def _first_line_of(text: str, key: str, error: DuplicateKeyError) -> int | None:
     return None
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """Without ruamel's own types: pydantic in strict mode takes only the real ones."""
-    if depth > 50:
+def _plain(value: Any, left: list[int] | None = None) -> Any:
+    """Without ruamel's own types: pydantic in strict mode takes only real ones. Raises RecursionError for too much."""
+    left = [VALUES_LIMIT] if left is None else left
+    left[0] -= 1
+    if left[0] < 0:
         raise RecursionError
     if isinstance(value, dict):
-        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+        return {str(key): _plain(item, left) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item, depth + 1) for item in value]
+        return [_plain(item, left) for item in value]
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -352,13 +365,19 @@ def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
         return Problem(
             line,
             key,
-            "unknown key",
+            UNKNOWN,
             f"one of {', '.join(known)}",
             str(place[-1]),
             f"did you mean {near[0]}?" if near else "correct or remove it",
         )
     if kind == "missing":
-        return Problem(line, ".".join(str(part) for part in place[:-1]), f"{place[-1]} is missing", f"the key {place[-1]}", "no such key")
+        return Problem(
+            line,
+            ".".join(str(part) for part in place[:-1]),
+            f"{place[-1]} is missing",
+            f"the key {place[-1]}",
+            "no such key",
+        )
     return Problem(line, key, "wrong value", _expected(kind, item), found)
 
 
@@ -427,11 +446,17 @@ def _line(tree: Any, place: Sequence[int | str]) -> int:
 
 
 def _shown(value: Any) -> str:
-    text = {True: "true", False: "false", None: "nothing"}.get(value) if value is None or isinstance(value, bool) else None
+    text = (
+        {True: "true", False: "false", None: "nothing"}.get(value) if value is None or isinstance(value, bool) else None
+    )
     kind = {str: "the text", int: "the number", float: "the number", list: "a list", dict: "a mapping", date: "a date"}
     name = kind.get(type(value), "") if text is None else ""
-    shown = repr(value) if isinstance(value, str) else text or ("" if isinstance(value, (list, dict)) else str(value))
-    return f"{name} {shown[:120]}".strip()
+    shown = (
+        repr(clean_line(value, 120))
+        if isinstance(value, str)
+        else text or ("" if isinstance(value, (list, dict)) else str(value))
+    )
+    return f"{name} {shown}".strip()
 
 
 def _job(name: str, given: JobModel, folder: Path) -> Job | tuple[str, str, str, str]:
@@ -442,7 +467,12 @@ def _job(name: str, given: JobModel, folder: Path) -> Job | tuple[str, str, str,
     if given.playbook is None and base is None:
         near = difflib.get_close_matches(name, BUILT_IN, 1)
         built_in = f"playbook may be left out for the built-in jobs only: {', '.join(BUILT_IN)}"
-        return "playbook is missing", "the key playbook", "no such key", f"did you mean {near[0]}?" if near else built_in
+        return (
+            "playbook is missing",
+            "the key playbook",
+            "no such key",
+            f"did you mean {near[0]}?" if near else built_in,
+        )
     job = replace(base, name=name) if base else Job(name, str(given.playbook))
     timing, timing_text = given.schedule or (None, "")
     changes: dict[str, Any] = {
@@ -481,7 +511,13 @@ def _unreadable_inventories(tree: Any, model: FileModel, folder: Path) -> Iterat
         for source in _sources(sources, folder):
             if "," not in source and not os.access(source, os.R_OK):
                 found = "nothing of that name" if not os.path.lexists(source) else "one that you may not read"
-                yield Problem(_line(tree, place), ".".join(place), "the inventory is not there", f"the file or folder {source}", found)
+                yield Problem(
+                    _line(tree, place),
+                    ".".join(place),
+                    "the inventory is not there",
+                    f"the file or folder {source}",
+                    found,
+                )
 
 
 def _store_url(url: str | None, folder: Path) -> str | None:
@@ -497,15 +533,10 @@ def _policy(tickets: TicketsModel) -> Policy:
 
 def _sla(sla: SlaModel, hours: HoursModel, zone: ZoneInfo) -> SlaSettings:
     targets = dict(TARGETS)
-    for name in targets:
+    for name, usual_target in TARGETS.items():
         given: TargetModel | None = getattr(sla, name)
         if given:
-            targets[name] = Target(
-                *(
-                    value if value is not None else getattr(targets[name], key)
-                    for key, value in (("react", given.react), ("solve", given.solve), ("business_hours", given.business_hours))
-                )
-            )
+            targets[name] = replace(usual_target, **given.model_dump(exclude_none=True))
     usual = BusinessHours()
     business = BusinessHours(
         days=hours.days or usual.days,

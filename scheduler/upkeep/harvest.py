@@ -141,10 +141,10 @@ class Harvest:
 
 
 _HANDLERS = {
-    "runner_on_ok": Harvest._ok,  # noqa: SLF001 - its own
-    "runner_item_on_ok": Harvest._item_ok,  # noqa: SLF001
-    "runner_on_failed": Harvest._failed,  # noqa: SLF001
-    "runner_on_unreachable": Harvest._unreachable,  # noqa: SLF001
+    "runner_on_ok": Harvest._ok,
+    "runner_item_on_ok": Harvest._item_ok,
+    "runner_on_failed": Harvest._failed,
+    "runner_on_unreachable": Harvest._unreachable,
 }
 
 

@@ -46,7 +46,7 @@ def make_run_folder(base: Path, run_id: str) -> Path:
 
 
 def collection() -> Path:
-    """The folder of the collection upkeep.maintenance that this Python sees. Raises UpkeepError (NOT_RUN) without one."""
+    """The folder of the collection upkeep.maintenance that this Python sees. Raises UpkeepError (NOT_RUN) if none."""
     try:
         spec = importlib.util.find_spec("ansible_collections.upkeep.maintenance")
     except ModuleNotFoundError:
@@ -81,3 +81,16 @@ def program(name: str) -> str:
             exit_code=NOT_RUN,
         )
     return found
+
+
+def prune_run_folders(base: Path, before: float) -> int:
+    """Remove the folders of runs that were last changed before a time (seconds since the epoch); how many went."""
+    removed = 0
+    for folder in runs_folder(base).glob("*"):
+        try:
+            if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < before:
+                shutil.rmtree(folder)
+                removed += 1
+        except OSError:
+            continue  # Not ours to remove; it is tried again after the next run.
+    return removed

@@ -31,7 +31,7 @@ from .harvest import Harvest
 from .why import why_not_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
 Event = dict[str, Any]
@@ -55,9 +55,18 @@ GRACE = 3.0
 POLL = 0.25
 """Seconds between two looks at whether to stop."""
 
+_SHORT = "/tmp"  # noqa: S108 - mkdtemp makes a folder of its own there
+
 # Control characters but line feed and tab, and the marks that reorder or hide text.
 _UNSAFE = dict.fromkeys(
-    [*range(9), *range(11, 32), *range(127, 160), *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x206A)]
+    [
+        *range(9),
+        *range(11, 32),
+        *range(127, 160),
+        *range(0x200B, 0x2010),
+        *range(0x2028, 0x202F),
+        *range(0x2060, 0x206A),
+    ]
 )
 
 
@@ -131,7 +140,7 @@ class Stop:
             self.reason, self.error = reason, error
 
     def now(self) -> bool:
-        """Called often while the run goes on: asks its processes to end when it is time; True when they are to be killed."""
+        """Called often during the run: asks its processes to end when it is time; True when they are to be killed."""
         if self.reason is None and self._deadline is not None and time.monotonic() >= self._deadline:
             self.because(
                 "timed_out",
@@ -151,7 +160,12 @@ class Stop:
 
 
 def carry_out(
-    plan: Plan, folder: Path, run_id: str, started: float, watch: Callable[[Event], None], clock: Callable[[], float] = time.time
+    plan: Plan,
+    folder: Path,
+    run_id: str,
+    started: float,
+    watch: Callable[[Event], None],
+    clock: Callable[[], float] = time.time,
 ) -> Outcome:
     """Run a playbook to its end, its time limit, or a signal; leave the results file and the log in ``folder``.
 
@@ -194,7 +208,9 @@ def carry_out(
         outcome = _outcome(plan, harvest, stop, log, clock)
         unended = processes.end_all(run_id) if stop.reason else _end_ssh_masters(run_id, ssh_folder)
         if unended and outcome.error:
-            outcome.error.found += f"; not ours to end, and still running: process {', '.join(map(str, sorted(unended)))}"
+            outcome.error.found += (
+                f"; not ours to end, and still running: process {', '.join(map(str, sorted(unended)))}"
+            )
         try:
             for record in harvest.finish():
                 results.write(_results.line(record))
@@ -226,14 +242,18 @@ def _prepare(
         quiet=True,
         event_handler=handle,
         cancel_callback=stop.now,
-        # The file `command` holds the whole environment, secrets included; it is there before the run begins.
-        status_handler=lambda data, runner_config: data["status"] == "running"
-        and Path(runner_config.artifact_dir, "command").unlink(missing_ok=True),
+        status_handler=_forget_command,
     )
     if "ANSIBLE_HOST_KEY_CHECKING" not in os.environ:
         # ansible-runner turns the check off unless told; ansible.cfg and Ansible's own default (on) shall decide.
         runner.config.env.pop("ANSIBLE_HOST_KEY_CHECKING", None)
     return runner
+
+
+def _forget_command(data: Mapping[str, Any], runner_config: Any) -> None:
+    """Remove the file `command` as soon as it was written: it holds the whole environment, secrets included."""
+    if data["status"] == "running":
+        Path(runner_config.artifact_dir, "command").unlink(missing_ok=True)
 
 
 def _arguments(plan: Plan, private: Path) -> list[str]:
@@ -310,7 +330,7 @@ def _environment(plan: Plan, ssh_folder: str, run_id: str, token: int) -> dict[s
 
 
 def _outcome(plan: Plan, harvest: Harvest, stop: Stop, log: _Log, clock: Callable[[], float]) -> Outcome:
-    """Judge by the statistics that Ansible gives at the end: its exit code says 4 for an unreachable host and for a typo."""
+    """Judge by Ansible's statistics at the end: its exit code is 4 for an unreachable host and for a typo alike."""
     finished = clock()
     if stop.reason is not None:
         return Outcome(stop.reason, finished, stop.error, harvest)
@@ -324,7 +344,9 @@ def _outcome(plan: Plan, harvest: Harvest, stop: Stop, log: _Log, clock: Callabl
         )
         return Outcome("error", finished, error, harvest)
     if not harvest.stats_seen or not harvest.hosts:
-        return Outcome("error", finished, why_not_run(list(log.said), plan.playbook, plan.inventory, plan.limit), harvest)
+        return Outcome(
+            "error", finished, why_not_run(list(log.said), plan.playbook, plan.inventory, plan.limit), harvest
+        )
     return Outcome("finished", finished, None, harvest)
 
 
@@ -368,7 +390,7 @@ def _private_folder(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _ssh_folder() -> Iterator[str]:
     """A folder for this run's SSH control sockets: their masters end with it. Short: a socket's path has 107 bytes."""
-    folder = tempfile.mkdtemp(prefix="upkeep-", dir="/tmp" if os.access("/tmp", os.W_OK) else None)
+    folder = tempfile.mkdtemp(prefix="upkeep-", dir=_SHORT if os.access(_SHORT, os.W_OK) else None)
     try:
         yield folder
     finally:
@@ -392,7 +414,9 @@ def _program_of(pid: int) -> str:
 
 @contextmanager
 def _signals_to(stop: Stop) -> Iterator[None]:
-    before = {number: signal.signal(number, stop.signalled) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, stop.signalled) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
@@ -442,8 +466,3 @@ def _cannot_write(folder: Path, error: OSError) -> UpkeepError:
         remedy="free room (df -h) or correct the rights, then run it again",
         exit_code=NOT_RUN,
     )
-
-
-def sequence(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """One or several texts as a tuple."""
-    return () if not value else (value,) if isinstance(value, str) else tuple(value)

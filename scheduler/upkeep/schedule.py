@@ -40,8 +40,10 @@ FORMS = (
 class Schedule(Protocol):
     """A recurring time by the wall clock."""
 
-    each_hour: bool
-    """Whether it follows the hours themselves, and so comes twice in the hour that autumn brings twice."""
+    @property
+    def each_hour(self) -> bool:
+        """Whether it follows the hours themselves, and so comes twice in the hour that autumn brings twice."""
+        ...
 
     def local(self, first: date, last: date) -> Iterator[datetime]:
         """Its times without a zone, from the first to the last day, in order."""
@@ -63,7 +65,7 @@ def parse(given: str | Mapping[str, object]) -> Schedule:
 
 
 def next_times(schedule: Schedule, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """The instants at which a schedule is due after an instant, in order, in the given zone; ends beyond the horizon."""
+    """The instants at which a schedule is due after an instant, in order, in the zone; ends beyond the horizon."""
     start = after.astimezone(zone).date() - timedelta(days=1)
     last_seen = after
     for wall in schedule.local(start, start + timedelta(days=366 * HORIZON_YEARS)):
@@ -77,14 +79,14 @@ def _instants(wall: datetime, zone: ZoneInfo, both: bool) -> set[datetime]:
     first = wall.replace(tzinfo=zone)
     exists = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall
     if not exists:
-        # With fold 0 the offset from before the gap holds: the instant lies as far behind the gap as the wall time in it.
+        # With fold 0 the offset from before the gap holds: the instant lies as far behind the gap as this time in it.
         return set() if both else {_end_of_gap(first.astimezone(UTC), zone)}
     instants = {first.astimezone(UTC)}
     return instants | {first.replace(fold=1).astimezone(UTC)} if both else instants
 
 
 def _end_of_gap(behind: datetime, zone: ZoneInfo) -> datetime:
-    """The first instant after the gap in front of ``behind``: where the zone's offset changes (gaps end on full minutes)."""
+    """The first instant after the gap before ``behind``: where the zone's offset changes (gaps end on full minutes)."""
     offset = behind.astimezone(zone).utcoffset()
     low, high = 0, 24 * 60  # minutes back from `behind`; a gap is at most a day (Samoa, 2011)
     while high - low > 1:
@@ -140,7 +142,7 @@ class _Cron:
             if self._fits(day):
                 for hour in self.hours:
                     for minute in self.minutes:
-                        yield datetime.combine(day, time(hour, minute))  # noqa: DTZ001 - wall clock
+                        yield datetime.combine(day, time(hour, minute))
             day += timedelta(days=1)
 
 
@@ -171,7 +173,7 @@ class _Recurrence:
             start = date.fromisoformat(start)
         if start is not None and type(start) is not date:
             raise ValueError("start: a date, as 2026-01-31")
-        rule = rule.strip().removeprefix("RRULE:").upper()
+        rule = "".join(rule.upper().split()).removeprefix("RRULE:")
         parts = dict(part.partition("=")[::2] for part in rule.split(";"))
         if parts.get("FREQ") not in ("DAILY", "WEEKLY", "MONTHLY", "YEARLY"):
             raise ValueError("FREQ=DAILY, WEEKLY, MONTHLY or YEARLY in rrule")
@@ -184,7 +186,7 @@ class _Recurrence:
             raise ValueError("start (a date from which the rule counts), for the rule does not name its days by itself")
         made = cls(rule, start or date(2000, 1, 1), timedelta(days=offset or 0), wall_time(at))
         try:
-            comes = next(iter(rrulestr(rule, dtstart=datetime.combine(made.start, made.at))), None)  # noqa: DTZ001
+            comes = next(iter(rrulestr(rule, dtstart=datetime.combine(made.start, made.at))), None)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"a recurrence rule as RFC 5545 has it ({error})") from error
         if comes is None:
@@ -192,20 +194,20 @@ class _Recurrence:
         return made
 
     def local(self, first: date, last: date) -> Iterator[datetime]:
-        from dateutil.rrule import rrulestr
+        from dateutil.rrule import rrule, rrulestr
 
-        begin = datetime.combine(self.start, self.at)  # noqa: DTZ001
-        low, high = (datetime.combine(day, time()) - self.offset for day in (first, last))  # noqa: DTZ001
+        begin = datetime.combine(self.start, self.at)
+        low, high = (datetime.combine(day, time()) - self.offset for day in (first, last))
         rule = rrulestr(self.rule, dtstart=begin)
-        # A rule that never comes would otherwise be looked for until the year 9999.
-        if rule._until is None or rule._until > high:  # noqa: SLF001
-            rule = rule.replace(until=high)
+        assert isinstance(rule, rrule)  # one rule, as parse() has seen to
         for wall in rule.xafter(low, inc=True):
+            if wall > high:
+                return
             yield wall + self.offset
 
 
 def wall_time(text: str) -> time:
-    """"02:30" as a time of day. Raises ValueError."""
+    """ "02:30" as a time of day. Raises ValueError."""
     match = re.fullmatch(r"(\d{1,2}):(\d{2})", text.strip())
     if not match or int(match[1]) > 23 or int(match[2]) > 59:
         raise ValueError(f'a time of day, as "02:30", not {text!r}')
@@ -213,7 +215,7 @@ def wall_time(text: str) -> time:
 
 
 def weekdays(text: str) -> tuple[int, ...]:
-    """"Mon-Fri", "Sat,Sun" as weekdays, 0 Monday. Raises ValueError."""
+    """ "Mon-Fri", "Sat,Sun" as weekdays, 0 Monday. Raises ValueError."""
     found: set[int] = set()
     for part in text.lower().split(","):
         ends = [name[:3] for name in part.split("-")]

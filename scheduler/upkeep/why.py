@@ -69,7 +69,9 @@ _CASES = (
         WRONG_USE,
     ),
     _Case(
-        re.compile(r"YAML parsing failed|not a valid attribute|conflicting action statements|no module/action detected"),
+        re.compile(
+            r"YAML parsing failed|not a valid attribute|conflicting action statements|no module/action detected"
+        ),
         "the playbook cannot be read",
         "a playbook in YAML that Ansible understands",
         "correct the place that is named, then: ansible-playbook --syntax-check",
@@ -106,9 +108,10 @@ def why_not_run(said: Sequence[str], playbook: str, inventory: Sequence[str], li
     if any("Could not match supplied host pattern" in line or "no hosts matched" in line for line in said) or not said:
         return UpkeepError(
             f"no host was there for {playbook} to run on",
-            expected=f"hosts in {', '.join(inventory)} that its plays name" + (f", within --limit {limit}" if limit else ""),
+            expected=f"hosts in {', '.join(inventory)} that its plays name"
+            + (f", within --limit {limit}" if limit else ""),
             found=_shown(said) or "none",
-            remedy=f"ansible-inventory -i {inventory[0] if inventory else '…'} --graph   (shows the hosts that there are)",
+            remedy=f"ansible-inventory -i {' -i '.join(inventory)} --graph   (shows the hosts that there are)",
             exit_code=WRONG_USE,
         )
     return UpkeepError(

@@ -1,0 +1,177 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: which command, its arguments, and how errors are shown.
+
+A command is a module in ``commands``; it is imported only when it is called: the start-up time is a feature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import __version__
+from .errors import NOT_RUN, OK, WRONG_USE, UpkeepError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "run": "run a job or a playbook now, and turn what it finds into tickets",
+    "record": "turn the results file of a plain ansible-playbook run into tickets",
+    "tickets": "what is open, with its SLA clocks; acknowledge, comment, resolve",
+    "runs": "what ran, and how it went",
+    "jobs": "which jobs there are, and when they are due",
+    "config": "check the configuration",
+    "doctor": "is this set-up right, and what is missing",
+}
+
+EPILOG = """\
+examples:
+  upkeep run weekly                        the weekly review of this machine, or of the configured inventory
+  upkeep run weekly -i hosts.yml --limit web
+  upkeep run site.yml --check --diff       any playbook
+  upkeep tickets                           what is open
+  upkeep tickets show 12
+  upkeep doctor
+
+files:
+  upkeep.yml    the configuration: --config, UPKEEP_CONFIG, the current folder, or UPKEEP_HOME; none is needed
+  UPKEEP_HOME   the folder of all state (default ~/.local/share/upkeep)
+
+exit codes:
+  0  all ran, nothing found above low      3  hosts failed or could not be reached
+  1  all ran, findings of medium or above  4  the run could not be carried out, or not be kept
+  2  wrong use or configuration
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are ours: what was expected, what was found, what to do."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UpkeepError instead of printing and exiting."""
+        found = message
+        remedy = f"{self.prog} --help"
+        unknown = re.search(r"unrecognized arguments: (.*)", message)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(unknown[1].split()[0].split("=")[0], options, 1)
+            found = f"{unknown[1]}, which {self.prog} does not know"
+            remedy = f"did you mean {near[0]}?  ({remedy} shows all)" if near else remedy
+        usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
+        raise UpkeepError(
+            "the command is not understood", expected=usage, found=found, remedy=remedy, exit_code=WRONG_USE
+        )
+
+
+def parser_for(name: str | None) -> Parser:
+    """The whole parser, with the arguments of the one command that is called."""
+    parser = Parser(
+        prog="upkeep",
+        description="Planned maintenance that proves itself: reviews with evidence, findings that become tickets.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"upkeep {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    for command, summary in COMMANDS.items():
+        if command == name:
+            module = importlib.import_module(f"upkeep.commands.{command}")
+            sub = commands.add_parser(command, help=summary, description=module.__doc__, epilog=module.EPILOG)
+            sub.add_argument(
+                "--config", metavar="FILE", help="the configuration to use instead of the one that is found"
+            )
+            module.configure(sub)
+        else:
+            commands.add_parser(command, help=summary)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(arguments)
+    except UpkeepError as error:
+        return _tell(error, arguments)
+    except KeyboardInterrupt:
+        return _tell(UpkeepError("interrupted", found="Ctrl-C", remedy="start it again", exit_code=NOT_RUN), arguments)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`upkeep tickets | head`). Python would complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        return _tell(_our_fault(error), arguments)
+    finally:
+        _flush()
+
+
+def _main(arguments: list[str]) -> int:
+    # The words `upkeep` itself takes an option with: none. So the first that is no option is the command.
+    name = next((word for word in arguments if not word.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        raise UpkeepError(
+            f"there is no command {name!r}",
+            expected="one of " + ", ".join(COMMANDS),
+            found=name,
+            remedy=f"did you mean {near[0]}?" if near else "upkeep --help",
+        )
+    parser = parser_for(name)
+    if name is None and not arguments:
+        parser.print_help(sys.stderr)
+        return WRONG_USE
+    parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        parser.error("no command")
+    result = importlib.import_module(f"upkeep.commands.{parsed.command}").execute(parsed)
+    return int(result)
+
+
+def _tell(error: UpkeepError, arguments: list[str]) -> int:
+    print("\n".join(error.lines()), file=sys.stderr)
+    if "--json" in arguments:
+        from .render import print_json
+
+        print_json({"error": error_as_json(error), "exit_code": error.exit_code})
+    return error.exit_code
+
+
+def error_as_json(error: UpkeepError) -> dict[str, str]:
+    """An error as part of a JSON document."""
+    return {"what": error.what, "expected": error.expected, "found": error.found, "remedy": error.remedy}
+
+
+def _our_fault(error: Exception) -> UpkeepError:
+    import tempfile
+    import traceback
+
+    from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import redact
+
+    text = redact("".join(traceback.format_exception(error)))
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="upkeep-fault-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+    ) as file:
+        file.write(text)
+    return UpkeepError(
+        "a fault of Upkeep itself",
+        found=f"{type(error).__name__}: {error}".splitlines()[0][:300],
+        remedy=f"report it, with the file {file.name}",
+        exit_code=NOT_RUN,
+    )
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,226 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run a job or a playbook now; what it finds becomes tickets, and what it finds gone resolves them."""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import config as configuration
+from .. import inventory, paths
+from ..errors import UpkeepError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..config import Config, Job
+    from ..record import Recorded
+    from ..runner import Outcome, Plan
+    from ..store import Store
+
+EPILOG = """\
+examples:
+  upkeep run weekly                              the weekly review of the configured inventory, or of this machine
+  upkeep run weekly -i hosts.yml --limit 'web*'
+  upkeep run site.yml --check --diff             what a playbook would change
+  upkeep run weekly --json > result.json
+
+Ctrl-C ends the run and its processes; what was found so far is kept, and no ticket is resolved by what was not seen.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "what", metavar="JOB|PLAYBOOK", help="a job (see: upkeep jobs), a playbook's file, or its full name"
+    )
+    parser.add_argument(
+        "-i",
+        "--inventory",
+        action="append",
+        default=[],
+        metavar="INVENTORY",
+        help="instead of the configured one; repeatable",
+    )
+    parser.add_argument("-l", "--limit", metavar="HOSTS", help="only these hosts, groups or patterns")
+    parser.add_argument("-C", "--check", action="store_true", help="change nothing, only say what would change")
+    parser.add_argument("-D", "--diff", action="store_true", help="write the differences into the run's log")
+    parser.add_argument(
+        "-e",
+        "--extra-vars",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="variables: k=v, JSON, or @FILE; repeatable",
+    )
+    parser.add_argument("-t", "--tags", action="append", default=[], metavar="TAGS", help="only tasks with these tags")
+    parser.add_argument("--skip-tags", action="append", default=[], metavar="TAGS", help="no tasks with these tags")
+    parser.add_argument("-f", "--forks", type=_positive, metavar="N", help="hosts at a time (default: Ansible's, 5)")
+    parser.add_argument("--time-limit", metavar="TIME", help="end the run after this time, as 90m or 2h")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="more in the run's log, as with ansible-playbook"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run it; the exit code tells of the findings, or why there are none."""
+    config = configuration.load(arguments.config)
+    job, plan = _plan(arguments, config)
+    inventory.check_sources(plan.inventory)
+    if plan.limit:
+        inventory.check_limit(plan.inventory, plan.limit)
+
+    from ..store import open_store
+
+    with open_store(config.store_url, config.home) as store:
+        store.check_writable()
+        return _run(arguments, config, job, plan, store)
+
+
+def _plan(arguments: argparse.Namespace, config: Config) -> tuple[Job | None, Plan]:
+    from ..runner import Plan
+
+    job = config.jobs.get(arguments.what)
+    base = job or configuration.Job("", _playbook(arguments.what, config))
+    time_limit = base.time_limit
+    if arguments.time_limit is not None:
+        from ..durations import duration
+
+        try:
+            time_limit = duration(arguments.time_limit)
+        except ValueError as error:
+            raise UpkeepError(
+                "--time-limit is not understood", expected=str(error), found=arguments.time_limit, remedy="correct it"
+            ) from error
+    plan = Plan(
+        playbook=base.playbook,
+        inventory=config.inventory_of(job, tuple(arguments.inventory)),
+        job=job.name if job else None,
+        limit=arguments.limit if arguments.limit is not None else base.limit,
+        tags=tuple(arguments.tags) or base.tags,
+        skip_tags=tuple(arguments.skip_tags) or base.skip_tags,
+        extra_vars=base.extra_vars,
+        extra_args=tuple(arguments.extra_vars),
+        check=arguments.check or base.check,
+        diff=arguments.diff,
+        forks=arguments.forks or base.forks,
+        time_limit=time_limit,
+        verbosity=min(arguments.verbose, 4),
+    )
+    if job and "/" in job.playbook and not Path(job.playbook).is_file():
+        raise UpkeepError(
+            f"the playbook of the job {job.name} is not there",
+            expected=f"the file {job.playbook}",
+            found="nothing of that name",
+            remedy=f"correct playbook of the job in {config.path}",
+        )
+    return job, plan
+
+
+def _playbook(what: str, config: Config) -> str:
+    """A playbook that is no job: a file, or namespace.collection.playbook. Raises UpkeepError."""
+    path = Path(what).expanduser()
+    if path.is_file():
+        return str(path.absolute())
+    looks_like_file = "/" in what or what.endswith((".yml", ".yaml"))
+    if not looks_like_file and what.count(".") >= 2:
+        return what
+    near = difflib.get_close_matches(what, config.jobs, 1)
+    remedy = f"did you mean {near[0]}?" if near else "upkeep jobs   (shows the jobs that there are)"
+    if looks_like_file:
+        raise UpkeepError(
+            f"the playbook {what} is not there",
+            expected="a file, seen from the current folder",
+            found="a folder" if path.is_dir() else "nothing of that name",
+            remedy=remedy,
+        )
+    raise UpkeepError(
+        f"there is no job {what!r}",
+        expected=f"one of {', '.join(sorted(config.jobs))}, or a playbook",
+        found=what,
+        remedy=remedy,
+    )
+
+
+def _run(arguments: argparse.Namespace, config: Config, job: Job | None, plan: Plan, store: Store) -> int:
+    from .. import render, runner
+
+    run_id = str(uuid.uuid4())
+    started = time.time()
+    folder = paths.make_run_folder(config.home, run_id)
+    name = job.name if job else None
+    store.begin_run(
+        run_id,
+        plan.playbook,
+        started,
+        job=name,
+        check_mode=plan.check,
+        actor=actor(),
+        artifacts=str(folder),
+    )
+    outcome: Outcome | None = None
+    try:
+        with render.Progress(name or Path(plan.playbook).name) as progress:
+            outcome = runner.carry_out(plan, folder, run_id, started, progress.watch)
+    finally:
+        if outcome is None:
+            store.end_run(run_id, "error", time.time(), "Upkeep itself broke off")
+    recorded = _kept(config, store, run_id, name, folder, outcome)
+    if outcome.error:
+        _name_the_log(outcome.error, folder)
+    render.show_run(
+        recorded,
+        outcome,
+        folder,
+        config.time_zone,
+        as_json=arguments.json,
+        check_mode=plan.check,
+        seconds=outcome.finished - started,
+    )
+    return outcome.error.exit_code if outcome.error else recorded.exit_code
+
+
+def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Path, outcome: Outcome) -> Recorded:
+    """End the run in the store and take its results over; an error names the command that does it later."""
+    from .. import record, runner
+
+    try:
+        store.end_run(run_id, outcome.state, outcome.finished, outcome.error.what if outcome.error else "")
+        recorded = record.record_file(store, folder / runner.RESULTS, config.policy, time.time(), job)
+        store.prune(time.time(), config.keep_days)
+    except UpkeepError as error:
+        again = f"upkeep record {folder / runner.RESULTS}"
+        if again not in error.remedy:
+            error.remedy = "; then: ".join(filter(None, [error.remedy, f"{again}   (the results are kept there)"]))
+        raise
+    paths.prune_run_folders(config.home, time.time() - config.keep_days * 86400)
+    return recorded
+
+
+def _name_the_log(error: UpkeepError, folder: Path) -> None:
+    from ..runner import LOG
+
+    if "log" in error.remedy:
+        error.remedy = f"{error.remedy}: {folder / LOG}"
+
+
+def actor() -> str:
+    """Who calls: the login name, behind sudo as well."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

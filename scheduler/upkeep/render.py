@@ -1,0 +1,408 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people see: tables, times, progress; and the JSON documents.
+
+Texts that come from hosts are shown as they are, never as markup: rich's own marks (``[red]``) in them stay letters.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+import time
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, clean_line
+
+from . import durations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from zoneinfo import ZoneInfo
+
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from .record import Recorded
+    from .runner import Event, Outcome
+    from .store import TicketChange
+
+COLOURS = {
+    "critical": "bold white on red",
+    "high": "bold red",
+    "medium": "yellow",
+    "low": "cyan",
+    "info": "dim",
+    "P1": "bold white on red",
+    "P2": "bold red",
+    "P3": "yellow",
+    "breached": "bold red",
+    "due soon": "yellow",
+    "within": "green",
+    "ok": "green",
+    "failed": "red",
+    "unreachable": "bold red",
+    "finished": "green",
+    "interrupted": "yellow",
+    "timed_out": "red",
+    "error": "red",
+    "running": "cyan",
+}
+
+PIPE_WIDTH = 120
+"""Columns when standard output is no terminal."""
+NOTED_LIMIT = 40
+"""Failures that are shown while the run goes on; all of them are in the tables after it."""
+HEARTBEAT = 30.0
+"""Seconds between two lines that say what is waited for, where there is no terminal."""
+SHOWN_HOSTS = 4
+"""Names of hosts in one line of progress."""
+
+_TIMES = frozenset(
+    ("started", "finished", "recorded", "opened", "updated", "acknowledged", "resolved", "cleared")
+    + ("first_seen", "last_seen", "at", "since", "due", "done")
+)
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def print_json(document: Any) -> None:
+    """One document on standard output."""
+    json.dump(plain(document), sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def plain(value: Any, name: str = "") -> Any:
+    """Dataclasses as mappings, times (seconds since the epoch) as ISO 8601 in UTC."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name), one.name) for one in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item, str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and name in _TIMES:
+        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value).encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
+
+
+# --- texts and tables -------------------------------------------------------------------------------------------------
+
+
+def console() -> Console:
+    """Standard output; colours and the width of the terminal, if it is one."""
+    from rich.console import Console
+
+    return Console(
+        width=None if sys.stdout.isatty() else shutil.get_terminal_size((PIPE_WIDTH, 24)).columns,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def text(value: object, style: str = "") -> Text:
+    """A text that is shown as it is."""
+    from rich.text import Text
+
+    return Text(clean_line(value, 2000), style or COLOURS.get(str(value), ""))
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: int | None = None) -> RenderableType:
+    """A table without vertical lines; ``wide`` is the column that takes the room that is left."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=wide is not None, show_edge=False)
+    for number, head in enumerate(heads):
+        made.add_column(head, overflow="fold", ratio=1 if number == wide else None, no_wrap=False)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def when(seconds: float | None, zone: ZoneInfo) -> str:
+    """A time in the zone: "2026-11-22 03:00"; "-" for none."""
+    return "-" if seconds is None else datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")
+
+
+def age(since: float, now: float) -> str:
+    """How long ago."""
+    return durations.shown(now - since)
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """ "1 host", "2 hosts"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+# --- a run's result ---------------------------------------------------------------------------------------------------
+
+
+def show_run(
+    recorded: Recorded,
+    outcome: Outcome,
+    folder: Path,
+    zone: ZoneInfo,
+    *,
+    as_json: bool,
+    check_mode: bool,
+    seconds: float,
+) -> None:
+    """The findings, the tickets, what was skipped and where the artifacts are."""
+    skipped = [
+        {"check": check, "why": why, "force": force, "hosts": hosts}
+        for (check, why, force), hosts in sorted(outcome.harvest.skipped.items())
+    ]
+    if as_json:
+        from .cli import error_as_json
+
+        print_json(
+            {
+                **recorded_as_json(recorded),
+                "skipped": skipped,
+                "artifacts": str(folder),
+                "error": error_as_json(outcome.error) if outcome.error else None,
+                "exit_code": outcome.error.exit_code if outcome.error else recorded.exit_code,
+            }
+        )
+    else:
+        out = console()
+        show_recorded(out, recorded)
+        if skipped:
+            out.print(text(f"Not applicable: {count(len(skipped), 'check')}", "bold"))
+            for skip in skipped:
+                force = f"; to have it: {skip['force']}" if skip["force"] else ""
+                out.print(
+                    text(f"  {skip['check']} ({count(int(str(skip['hosts'])), 'host')}): {skip['why']}{force}", "dim")
+                )
+            out.print()
+        mode = " (check mode)" if check_mode else ""
+        out.print(
+            text(
+                f"Run {recorded.run.number}{mode}: {recorded.run.state} in {seconds:.0f} s; "
+                f"{hosts_line(recorded.run.hosts) or 'no host was seen to its end'}"
+            )
+        )
+        out.print(text(f"Artifacts: {folder}"), soft_wrap=True)
+    if outcome.error:
+        sys.stdout.flush()
+        print("\n".join(outcome.error.lines()), file=sys.stderr)
+
+
+def recorded_as_json(recorded: Recorded) -> dict[str, Any]:
+    """What recording did, as part of a JSON document."""
+    return {
+        "run": recorded.run,
+        "findings": recorded.findings,
+        "findings_total": sum(recorded.run.counts.values()),
+        "tickets": recorded.changes,
+        "hosts": recorded.hosts,
+        "notes": recorded.notes,
+        "already_recorded": recorded.already,
+        "exit_code": recorded.exit_code,
+    }
+
+
+def show_recorded(out: Console, recorded: Recorded) -> None:
+    """The tables of findings and tickets."""
+    total = sum(recorded.run.counts.values())
+    said = ", ".join(
+        f"{recorded.run.counts[severity]} {severity}" for severity in SEVERITIES if recorded.run.counts.get(severity)
+    )
+    out.print(text(f"Findings: {said}" if total else "Findings: none", "bold"))
+    if recorded.findings:
+        from rich.text import Text
+
+        rows = []
+        for found in recorded.findings:
+            cell = Text(clean_line(found.summary, 400))
+            if found.remedy:
+                cell.append("\n→ " + clean_line(found.remedy, 600), "dim")
+            rows.append((text(found.severity), text(found.host), text(found.subject), cell))
+        out.print(table(("severity", "host", "subject", "found → to do"), rows, wide=3))
+        if total > len(recorded.findings):
+            out.print(text(f"… and {total - len(recorded.findings)} more: upkeep runs show {recorded.run.number}"))
+    out.print()
+    show_changes(out, recorded.changes)
+    for note in recorded.notes:
+        out.print(text(note, "yellow"))
+
+
+def show_changes(out: Console, changes: Sequence[TicketChange]) -> None:
+    """What happened to tickets; those that only saw the same again are counted."""
+    same = sum(1 for change in changes if change.what == "seen")
+    shown = [change for change in changes if change.what != "seen"]
+    said = ", ".join(
+        f"{number} {what}"
+        for what in ("opened", "reopened", "updated", "resolved")
+        for number in [sum(1 for change in shown if change.what == what)]
+        if number
+    )
+    unchanged = f"{same} unchanged" if same else ""
+    out.print(text("Tickets: " + (", ".join(filter(None, [said, unchanged])) or "none"), "bold"))
+    if shown:
+        rows = []
+        for change in shown:
+            details = [
+                f"{number} {word}"
+                for number, word in ((change.added, "new"), (change.cleared, "gone"), (change.seen, "still there"))
+                if number
+            ]
+            if change.old_priority:
+                details.insert(0, f"was {change.old_priority}")
+            if change.follows:
+                details.append(f"follows #{change.follows}")
+            rows.append(
+                (
+                    text(f"#{change.number}"),
+                    text(change.priority),
+                    text(change.what),
+                    text(change.title),
+                    text(", ".join(details), "dim"),
+                )
+            )
+        out.print(table(("ticket", "priority", "", "about", "entries"), rows, wide=3))
+    out.print()
+
+
+def hosts_line(hosts: Mapping[str, int]) -> str:
+    """ "3 ok, 1 unreachable"."""
+    said = ", ".join(f"{hosts[state]} {state}" for state in ("ok", "failed", "unreachable") if hosts.get(state))
+    return f"hosts: {said}" if said else ""
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """Shows on standard error what a run is doing, host by host and task by task.
+
+    On a terminal a few lines that change in place; otherwise one line for each task and failure, and now and then one
+    that says what is waited for.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._began = time.monotonic()
+        self._task = "starting"
+        self._running: dict[str, float] = {}
+        self._done = 0
+        self._hosts: set[str] = set()
+        self._bad: dict[str, str] = {}
+        self._noted = 0
+        self._live: Any = None
+        self._ended = threading.Event()
+        self._beat: threading.Thread | None = None
+        # The display's thread reads what the events change.
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(
+                get_renderable=self._lines,
+                console=Console(stderr=True, highlight=False, markup=False, emoji=False),
+                refresh_per_second=4,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        else:
+            self._beat = threading.Thread(target=self._heartbeat, daemon=True)
+            self._beat.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended.set()
+        if self._live:
+            self._live.stop()
+        if self._beat:
+            self._beat.join()
+        self._say(f"{count(len(self._hosts), 'host')} seen, {self._seconds()}")
+
+    def watch(self, event: Event) -> None:
+        """Take in one job event."""
+        data = event.get("event_data") or {}
+        name = event.get("event", "")
+        host = clean_line(data.get("host", ""), 100)
+        if name == "playbook_on_task_start":
+            with self._lock:
+                self._task, self._done = _task_of(data), 0
+                self._running.clear()
+            self._say(f"task: {self._task}", terminal=False)
+        elif name == "runner_on_start":
+            with self._lock:
+                self._running[host] = time.monotonic()
+                self._hosts.add(host)
+        elif name in ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable"):
+            with self._lock:
+                self._running.pop(host, None)
+                self._done += 1
+            if name == "runner_on_unreachable" or (name == "runner_on_failed" and not data.get("ignore_errors")):
+                self._note(host, "unreachable" if name == "runner_on_unreachable" else "failed", data)
+
+    def _note(self, host: str, what: str, data: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._bad[host] = what
+        self._noted += 1
+        if self._noted <= NOTED_LIMIT:
+            result = data.get("res") or {}
+            message = clean_line(str(result.get("msg") or "").partition("\n")[0], 200)
+            self._say(f"{host}: {what} at {_task_of(data)}" + (f": {message}" if message else ""))
+        elif self._noted == NOTED_LIMIT + 1:
+            self._say("more hosts fail; all of them are named at the end")
+
+    def _say(self, line: str, *, terminal: bool = True) -> None:
+        if not self._live:
+            print(f"{self.name}: {line}", file=sys.stderr, flush=True)
+        elif terminal:
+            self._live.console.print(text(f"{self.name}: {line}"))
+
+    def _seconds(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        return f"{minutes}:{seconds:02d}"
+
+    def _waiting(self) -> str:
+        with self._lock:
+            slowest = sorted(self._running, key=lambda host: self._running[host])
+            bad = [
+                f"{sum(1 for state in self._bad.values() if state == what)} {what}"
+                for what in ("failed", "unreachable")
+            ]
+            done = self._done
+        names = ", ".join(slowest[:SHOWN_HOSTS]) + (
+            f" and {len(slowest) - SHOWN_HOSTS} more" if len(slowest) > SHOWN_HOSTS else ""
+        )
+        parts = [f"{count(done, 'host')} done", *(part for part in bad if not part.startswith("0 "))]
+        return ", ".join(parts) + (f"; running: {names}" if names else "")
+
+    def _lines(self) -> RenderableType:
+        from rich.text import Text
+
+        lines = Text(no_wrap=True, overflow="ellipsis")
+        lines.append(f"{self.name} ", "bold")
+        lines.append(f"{self._seconds()}  ", "cyan")
+        lines.append(self._task + "\n")
+        lines.append("  " + self._waiting(), "dim")
+        return lines
+
+    def _heartbeat(self) -> None:
+        while not self._ended.wait(HEARTBEAT):
+            self._say(f"{self._seconds()} {self._task}: {self._waiting()}")
+
+
+def _task_of(data: Mapping[str, Any]) -> str:
+    return str(clean_line(data.get("task") or data.get("name") or "?", 100))
