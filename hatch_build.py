@@ -45,8 +45,10 @@ def build_tarball(root: Path, folder: Path) -> Path:
             made_in,
             str(root),
         ]
-        env = os.environ | {"LC_ALL": "C.UTF-8", "ANSIBLE_LOCALHOST_WARNING": "false"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, stdin=subprocess.DEVNULL)
+        # In a folder without an ansible.cfg, and not reading anybody's: it is about how somebody runs Ansible.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        env |= {"LC_ALL": "C.UTF-8", "ANSIBLE_CONFIG": os.devnull}
+        done = subprocess.run(command, cwd=made_in, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(
                 f"ansible-galaxy collection build ended with {done.returncode}:\n{done.stdout}{done.stderr}"
