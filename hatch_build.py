@@ -45,9 +45,11 @@ def build_tarball(root: Path, folder: Path) -> Path:
             made_in,
             str(root),
         ]
-        # In a folder without an ansible.cfg, and not reading anybody's: it is about how somebody runs Ansible.
+        # An ansible.cfg in the checkout, the home folder or /etc is about how somebody runs Ansible.
         env = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        env |= {"LC_ALL": "C.UTF-8", "ANSIBLE_CONFIG": os.devnull}
+        empty = Path(made_in, "empty.cfg")
+        empty.touch()
+        env |= {"LC_ALL": "C.UTF-8", "ANSIBLE_CONFIG": str(empty)}
         done = subprocess.run(command, cwd=made_in, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(

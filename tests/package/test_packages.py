@@ -24,7 +24,7 @@ from .conftest import copy_checkout
 pytestmark = pytest.mark.timeout(300)
 
 INSIDE = "ansible_collections/upkeep/maintenance/"
-# What the collection consists of: said here again, not taken from galaxy.yml's list of what it leaves out; they must agree.
+# What the collection consists of: said here again, not taken from galaxy.yml's list of what it leaves out.
 COLLECTION = ("plugins", "roles", "playbooks", "meta", "inventories", "docs", "changelogs/changelog.yaml")
 COLLECTION_FILES = ("README.md", "LICENSE", "CONTRIBUTING.md", "CHANGELOG.md")
 # What lies about in a checkout that is worked in, and must not be shipped.

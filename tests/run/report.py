@@ -61,7 +61,7 @@ def _junit_test(case: ET.Element) -> Test:
         found = case.find(tag)
         if found is not None:
             why = found.get("message") or found.text or "no reason given"
-            return Test(name, outcome, " ".join(why.split())[:300])
+            return Test(name, outcome, " ".join(why.split())[:200])
     return Test(name, PASSED)
 
 
