@@ -1,0 +1,143 @@
+# Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which certificates lie on the host, who uses them, until when they are valid. Input through Host, nothing judged."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, Any
+
+from . import x509
+
+if TYPE_CHECKING:
+    from .._host import Host
+
+FILES = 300
+"""Certificate files that are read, at the most."""
+CONFIGS = 400
+CONFIG_LIMIT = 512 * 1024
+"""Bytes of a configuration file that are read."""
+FILE_LIMIT = 1024 * 1024
+BUNDLE = 20
+"""A file with more certificates than this is a store of authorities, not a certificate in use."""
+
+# (who, files, what names a certificate; relative paths begin at this folder)
+_SERVICES = (
+    (
+        "nginx",
+        (
+            "/etc/nginx/nginx.conf",
+            "/etc/nginx/conf.d/*.conf",
+            "/etc/nginx/sites-enabled/*",
+            "/etc/nginx/snippets/*.conf",
+        ),
+        r"^\s*ssl_certificate\s+[\"']?([^\s;\"']+)",
+        "/etc/nginx",
+    ),
+    (
+        "apache",
+        (
+            "/etc/apache2/apache2.conf",
+            "/etc/apache2/sites-enabled/*.conf",
+            "/etc/apache2/conf-enabled/*.conf",
+            "/etc/httpd/conf/httpd.conf",
+            "/etc/httpd/conf.d/*.conf",
+        ),
+        r"(?i)^\s*SSLCertificateFile\s+[\"']?([^\s\"']+)",
+        "/etc/httpd",
+    ),
+    (
+        "postfix",
+        ("/etc/postfix/main.cf",),
+        r"^\s*(?:smtpd?_tls_(?:ec)?cert_file|smtpd?_tls_chain_files)\s*=\s*([^\s,]+)",
+        "/etc/postfix",
+    ),
+    (
+        "dovecot",
+        ("/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/*.conf"),
+        r"^\s*ssl_(?:server_)?cert(?:_file)?\s*=\s*<?\s*(\S+)",
+        "/etc/dovecot",
+    ),
+    ("haproxy", ("/etc/haproxy/haproxy.cfg", "/etc/haproxy/conf.d/*.cfg"), r"\scrt\s+([^\s\[]+)", "/etc/haproxy"),
+    (
+        "postgresql",
+        (
+            "/etc/postgresql/*/*/postgresql.conf",
+            "/var/lib/pgsql/data/postgresql.conf",
+            "/var/lib/pgsql/*/data/postgresql.conf",
+        ),
+        r"^\s*ssl_cert_file\s*=\s*'([^']+)'",
+        "",
+    ),
+    (
+        "mysql",
+        ("/etc/mysql/my.cnf", "/etc/mysql/*.conf.d/*.cnf", "/etc/my.cnf", "/etc/my.cnf.d/*.cnf"),
+        r"^\s*ssl[-_]cert\s*=\s*[\"']?([^\s\"']+)",
+        "/var/lib/mysql",
+    ),
+    ("openldap", ("/etc/ldap/slapd.conf", "/etc/openldap/slapd.conf"), r"^\s*TLSCertificateFile\s+(\S+)", "/etc/ldap"),
+    ("openvpn", ("/etc/openvpn/*.conf", "/etc/openvpn/server/*.conf"), r"^\s*cert\s+(\S+)", "/etc/openvpn"),
+    ("docker", ("/etc/docker/daemon.json",), r"\"tlscert\"\s*:\s*\"([^\"]+)\"", "/etc/docker"),
+)
+
+
+def gather_certificates(host: Host, options: dict[str, Any], _facts: dict[str, Any]) -> dict[str, Any]:
+    """``files``: each ``{path, used_by, certificates, error}``; ``unread``: how many more there are than are read."""
+    users: dict[str, set[str]] = {}
+    for pattern in options["certificate_paths"]:
+        for path in host.glob(pattern):
+            users.setdefault(path, set()).add(pattern)
+    if options["certificates_of_services"]:
+        _of_services(host, users)
+    found = set(users)
+    for pattern in options["certificate_scan"]:
+        found.update(host.glob(pattern))
+    paths = sorted(found, key=lambda path: (path not in users, path))
+    files = []
+    for path in paths[:FILES]:
+        entry: dict[str, Any] = {"path": path, "used_by": sorted(users.get(path, ())), "certificates": [], "error": ""}
+        data = host.read_bytes(path, FILE_LIMIT)
+        if data is None:
+            # What a configuration names and is not there: the service has it switched off, or has failed.
+            if not entry["used_by"] or not host.exists(path):
+                continue
+            entry["error"] = "it cannot be read"
+        else:
+            try:
+                entry["certificates"] = x509.read_certificates(data, BUNDLE + 1)
+            except ValueError as error:
+                entry["error"] = str(error)
+            if len(entry["certificates"]) > BUNDLE or not (entry["certificates"] or entry["used_by"]):
+                continue
+            if not entry["certificates"] and not entry["error"]:
+                entry["error"] = "there is no certificate in it"
+        files.append(entry)
+    return {"files": files, "unread": len(paths[FILES:])}
+
+
+def _of_services(host: Host, users: dict[str, set[str]]) -> None:
+    """Add the certificates that the configurations of known services name."""
+    left = CONFIGS
+    for service, patterns, directive, folder in _SERVICES:
+        expression = re.compile(directive, re.M)
+        for pattern in patterns:
+            for config in host.glob(pattern) if "*" in pattern else [pattern]:
+                if left <= 0:
+                    return
+                text = host.read(config, CONFIG_LIMIT)
+                if text is None:
+                    continue
+                left -= 1
+                for named in expression.findall(
+                    "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+                ):
+                    # A variable is filled in when a client asks; without a folder there is nowhere to begin.
+                    if "$" in named or "%" in named or not (named.startswith("/") or folder):
+                        continue
+                    path = posixpath.normpath(posixpath.join(folder, named))
+                    # haproxy takes a folder of certificates as well.
+                    inside = ["%s/%s" % (path, name) for name in host.listdir(path) if name.endswith((".pem", ".crt"))]
+                    for each in inside or [path]:
+                        users.setdefault(each, set()).add(service)
