@@ -81,7 +81,11 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
             broken.extend("finding %d: %s" % (number + 1, error) for error in errors)
         else:
             # Made anew, so that the bounds and the cleaning hold whoever made it.
-            yield {"type": "finding", "host": host, "finding": finding(**{key: candidate[key] for key in _KEYS if key in candidate})}
+            yield {
+                "type": "finding",
+                "host": host,
+                "finding": finding(**{key: candidate[key] for key in _KEYS if key in candidate}),
+            }
     covered = result.get("coverage", [])
     if not isinstance(covered, list):
         broken.append("coverage is a list, this is %s" % type(covered).__name__)
@@ -175,8 +179,21 @@ def line(record: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
 
-def _finding(host: str, check: str, subject: str, severity: str, summary: str, evidence: Any = (), remedy: str = "", facts: Any = None) -> dict[str, Any]:
-    return {"type": "finding", "host": host, "finding": finding(check, subject, severity, summary, evidence, remedy, facts)}
+def _finding(
+    host: str,
+    check: str,
+    subject: str,
+    severity: str,
+    summary: str,
+    evidence: Any = (),
+    remedy: str = "",
+    facts: Any = None,
+) -> dict[str, Any]:
+    return {
+        "type": "finding",
+        "host": host,
+        "finding": finding(check, subject, severity, summary, evidence, remedy, facts),
+    }
 
 
 def _coverage(host: str, entries: list[dict[str, str]]) -> dict[str, Any]:
@@ -184,20 +201,34 @@ def _coverage(host: str, entries: list[dict[str, str]]) -> dict[str, Any]:
 
 
 def _shape(result: Mapping[str, Any] | None) -> str:
-    return "no result at all" if result is None else "a result with %s" % (", ".join(sorted(map(str, result))) or "nothing")
+    return (
+        "no result at all"
+        if result is None
+        else "a result with %s" % (", ".join(sorted(map(str, result))) or "nothing")
+    )
 
 
 def _message(result: Mapping[str, Any]) -> str:
     """What Ansible says of a failure: its message, and what the module printed when it broke off."""
-    parts = [str(result[key]) for key in ("msg", "module_stderr", "module_stdout", "stderr", "exception") if result.get(key)]
+    parts = [
+        str(result[key]) for key in ("msg", "module_stderr", "module_stdout", "stderr", "exception") if result.get(key)
+    ]
     return "\n".join(part for part in "\n".join(parts).splitlines() if part.strip() and part != _NO_TRACEBACK)[:20_000]
 
 
 def _failure_remedy(host: str, message: str) -> str:
     if any(mark in message for mark in _UNSUPPORTED_PYTHON):
         return "Upkeep needs Python 3.8 or newer on %s: set ansible_python_interpreter to such a one." % host
-    if "No such file or directory" in message and "python" in message or "interpreter" in message and "not found" in message:
+    if (
+        "No such file or directory" in message
+        and "python" in message
+        or "interpreter" in message
+        and "not found" in message
+    ):
         return "Install Python 3.8 or newer on %s, or set ansible_python_interpreter to where it is." % host
     if "sudo" in message or "Missing become password" in message or "privilege" in message:
-        return "Give the connecting user of %s sudo rights, or a become password (ansible_become_password, from a vault)." % host
+        return (
+            "Give the connecting user of %s sudo rights, or a become password (ansible_become_password, from a vault)."
+            % host
+        )
     return "Run it by hand with --limit %s -vvv to see where it fails." % host
