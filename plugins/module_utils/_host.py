@@ -8,6 +8,8 @@ Everything that gathers takes a :class:`Host`, so that a test can hand it a stan
 
 from __future__ import annotations
 
+import fcntl
+import contextlib
 import glob
 import itertools
 import os
@@ -15,6 +17,7 @@ import select
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -102,12 +105,26 @@ class Host:
         except OSError:
             return None
 
+    def lock_holder(self, path: str) -> int | None:
+        """The process that holds a lock on a file, or None; asked for, never taken. Only who may read the file is told."""
+        try:
+            with open(path, "rb") as stream:
+                # struct flock: type, whence, start, length, pid. The kernel answers with the lock that is in the way.
+                asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+                kind, _whence, _start, _length, pid = struct.unpack("hhqqi", fcntl.fcntl(stream, fcntl.F_GETLK, asked))
+        except OSError:
+            return None
+        return None if kind == fcntl.F_UNLCK else int(pid)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
     def glob(self, pattern: str, limit: int = 1000) -> list[str]:
         """At most ``limit`` paths that match a shell pattern (no ``**``), sorted."""
         return sorted(itertools.islice(glob.iglob(pattern), limit))
 
     def write(self, path: str, text: str) -> str:
-        """Replace a file at once or not at all, its folder made if need be; the error as a text, empty when it went well.
+        """Replace a file at once or not at all, its folder made if need be; the error as a text, empty if all went well.
 
         Not forced to the disk: after a power cut the old file, the new one or an empty one may be there.
         """
@@ -122,10 +139,8 @@ class Host:
             os.replace(temporary, path)
         except OSError as error:
             if temporary:
-                try:
+                with contextlib.suppress(OSError):
                     os.unlink(temporary)
-                except OSError:
-                    pass
             return error.strerror or str(error)
         return ""
 
@@ -265,8 +280,8 @@ def _answer(paths: list[str], writer: int) -> None:
                 value = os.statvfs(path)
                 size = value.f_frsize or value.f_bsize
                 folder = stat.S_ISDIR(os.stat(path).st_mode)
-                figures = (value.f_blocks, value.f_bfree, value.f_bavail, size, value.f_files, value.f_ffree, int(folder))
-                line = " ".join(map(str, figures))
+                blocks = (value.f_blocks, value.f_bfree, value.f_bavail, size)
+                line = " ".join(map(str, (*blocks, value.f_files, value.f_ffree, int(folder))))
             except (OSError, ValueError) as error:
                 line = "! %s" % (getattr(error, "strerror", None) or error)
             os.write(writer, line.replace("\n", " ").encode() + b"\n")
