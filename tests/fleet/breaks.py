@@ -76,9 +76,9 @@ BREAKS = {
         "another host key than the one in known_hosts",
         (
             "cd /etc/ssh; mv ssh_host_ed25519_key ssh_host_ed25519_key.fleet; rm ssh_host_ed25519_key.pub; "
-            "ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key; systemctl reload ssh",
+            "ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key; systemctl restart ssh",
             "cd /etc/ssh; mv ssh_host_ed25519_key.fleet ssh_host_ed25519_key; "
-            "ssh-keygen -y -f ssh_host_ed25519_key > ssh_host_ed25519_key.pub; systemctl reload ssh",
+            "ssh-keygen -y -f ssh_host_ed25519_key > ssh_host_ed25519_key.pub; systemctl restart ssh",
         ),
     ),
     "noise": Break(

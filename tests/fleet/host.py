@@ -84,18 +84,21 @@ class Host:
         return pid
 
     def _leader(self) -> int | None:
-        nspawn = self._nspawn()
-        for pid in children(nspawn[0]) if nspawn else []:
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{pid}/status").read_text()
-                inner = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
-                if len(inner) == 3 and inner[-1] == "1":
-                    return pid
+        boot = self._boot()
+        # unshare, then nspawn, then the host's systemd: process 1 in a namespace two levels down.
+        for nspawn in children(boot[0]) if boot else []:
+            for pid in children(nspawn):
+                with contextlib.suppress(OSError):
+                    status = Path(f"/proc/{pid}/status").read_text()
+                    inner = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
+                    if len(inner) == 4 and inner[-1] == "1":
+                        return pid
         return None
 
-    def _nspawn(self) -> list[int] | None:
+    def _boot(self) -> list[int] | None:
+        """Identity of the process that carries the host from one boot to its end."""
         try:
-            who = [int(n) for n in (self.folder / "nspawn").read_text().split()]
+            who = [int(n) for n in (self.folder / "boot").read_text().split()]
         except (OSError, ValueError):
             return None
         return who if len(who) == 2 and alive(who) else None
@@ -139,10 +142,10 @@ class Host:
 
     def reboot(self, wait: bool = True) -> None:
         """`systemctl reboot`; the host comes back by itself, with another boot id."""
-        before = self._nspawn()
+        before = self._boot()
         self.run(["systemctl", "reboot"], check=False)
         if wait:
-            if not wait_for(lambda: self._nspawn() not in (before, None) or (self.folder / "hold").exists(), 90):
+            if not wait_for(lambda: self._boot() not in (before, None) or (self.folder / "hold").exists(), 90):
                 raise FleetError(f"{self.name} did not go down in 90 s:\n{self.console()}")
             self.wait_ready()
 
@@ -162,7 +165,7 @@ class Host:
         leader = self._leader()
         if leader is not None:
             os.kill(leader, signal.SIGKILL)
-            wait_for(lambda: self._nspawn() is None, 10)
+            wait_for(lambda: self._boot() is None, 10)
 
     # -- faults --------------------------------------------------------------
 

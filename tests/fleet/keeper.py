@@ -169,8 +169,10 @@ def _keep_host(fleet: FleetState, host: HostState) -> None:
     _make_personal(fleet, host, root)
     hold = folder / "hold"
     command = [
+        # A process namespace around nspawn: killed, it leaves the host's systemd running otherwise.
+        "unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc",
         "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--machine={fleet.name}-{host.name}",
-        f"--hostname={host.name}", f"--directory={root}", f"--network-namespace-path=/proc/{os.getpid()}/ns/net",
+        f"--hostname={host.name}", f"--directory={root}", "--network-namespace-path=/proc/self/ns/net",
         "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
         # Reading the state of the clock is allowed on a real host; setting it stays forbidden for want of CAP_SYS_TIME.
         "--system-call-filter=adjtimex clock_adjtime", "--boot",
@@ -182,7 +184,7 @@ def _keep_host(fleet: FleetState, host: HostState) -> None:
             began = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, preexec_fn=die_with_parent
             )
-            (folder / "nspawn").write_text(f"{began.pid} {start_time(began.pid)}")
+            (folder / "boot").write_text(f"{began.pid} {start_time(began.pid)}")
             ended = began.wait()
             console.write(f"\n-- the host ended with {ended} at {time.strftime('%H:%M:%S')}\n".encode())
         if ended != REBOOT and not hold.exists():
