@@ -15,6 +15,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+from sqlalchemy import case, delete, insert, select, update
+
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import (
     SEVERITIES,
     SUBJECT_LIMIT,
@@ -24,7 +26,6 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
     finding,
 )
 from ansible_collections.upkeep.maintenance.plugins.module_utils._results import FORMAT, STATES, TASK_FAILED
-from sqlalchemy import case, delete, insert, select, update
 
 from .errors import FINDINGS, HOSTS_FAILED, NOT_RUN, OK, WRONG_USE, UpkeepError
 from .reconcile import RANK, Identity, is_superseded, reconcile, silent_hosts
@@ -249,9 +250,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise refused(error.strerror or str(error)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise refused("not an ordinary file")
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise refused("not an ordinary file")
         yield stream
 
 

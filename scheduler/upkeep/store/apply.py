@@ -9,10 +9,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
 from sqlalchemy import bindparam, func, insert, or_, select, update
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
+
 from ..reconcile import (
+    CLEAN,
+    IGNORED,
+    MOVED,
     RANK,
     Change,
     EntryAdded,
@@ -242,7 +246,7 @@ def _history(work: _Touched, run: int) -> Iterator[tuple[int, str, str, int]]:
         yield line("priority", f"{work.old_priority} → {work.priority}")
     if work.added:
         yield line("added", _named(entry.identity for entry in work.added))
-    for why, kind in (("clean", "cleared"), ("ignored", "ignored"), ("moved", "moved")):
+    for why, kind in ((CLEAN, "cleared"), (IGNORED, "ignored"), (MOVED, "moved")):
         gone = [entry.identity for entry in work.cleared if entry.why == why]
         if gone:
             yield line(kind, _named(gone))
@@ -258,19 +262,25 @@ def _named(identities: Iterable[Identity]) -> str:
 
 def _told(connection: Connection, touched: Iterable[_Touched]) -> list[TicketChange]:
     works = {work.number: work for work in touched}
-    shown = tickets.of_numbers(connection, works)
-    changes = [
-        TicketChange(
-            number=number,
-            title=ticket.title,
-            priority=ticket.priority,
-            what=works[number].what,
-            added=len(works[number].added),
-            cleared=len(works[number].cleared),
-            seen=len(works[number].seen),
-            old_priority=works[number].old_priority,
-            follows=works[number].follows,
+    changes = []
+    for number, ticket in tickets.of_numbers(connection, works).items():
+        work = works[number]
+        if ticket.state == RESOLVED and not work.resolved:
+            # A person resolved it before. That a newer ticket goes on with it is told there.
+            if not any(entry.why == CLEAN for entry in work.cleared):
+                continue
+            work.what = "confirmed"
+        changes.append(
+            TicketChange(
+                number=number,
+                title=ticket.title,
+                priority=ticket.priority,
+                what=work.what,
+                added=len(work.added),
+                cleared=len(work.cleared),
+                seen=len(work.seen),
+                old_priority=work.old_priority,
+                follows=work.follows,
+            )
         )
-        for number, ticket in shown.items()
-    ]
     return sorted(changes, key=lambda change: (change.priority, change.number))

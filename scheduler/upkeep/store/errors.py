@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import redact
 from sqlalchemy.exc import DBAPIError
+
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import redact
 
 from ..errors import NOT_RUN, UpkeepError
 

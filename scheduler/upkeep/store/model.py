@@ -178,7 +178,8 @@ class TicketChange:
     title: str
     priority: str
     what: str
-    """opened | reopened | resolved | updated (entries came or went, its priority rose) | seen (the same again)."""
+    """opened | reopened | resolved | updated (entries came or went, its priority rose) | seen (the same again) |
+    confirmed (a person resolved it, and a run now found some or all of it gone)."""
     added: int = 0
     cleared: int = 0
     seen: int = 0

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
 from sqlalchemy import case, func, select, update
 from sqlalchemy import insert as plain_insert
+
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
 
 from ..errors import UpkeepError
 from . import schema

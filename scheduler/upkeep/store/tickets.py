@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, clean_line
 from sqlalchemy import and_, exists, func, insert, select, update
+
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, clean_line
 
 from ..errors import UpkeepError
 from . import schema

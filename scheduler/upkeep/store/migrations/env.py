@@ -10,6 +10,7 @@ the tables.
 from __future__ import annotations
 
 from alembic import context
+
 from upkeep.store.schema import VERSION_TABLE, metadata
 
 context.configure(
