@@ -74,8 +74,8 @@ class Parser(argparse.ArgumentParser):
         )
 
 
-def parser_for(name: str | None) -> Parser:
-    """The whole parser, with the arguments of the one command that is called."""
+def parser_for(name: str | None) -> tuple[Parser, Parser]:
+    """The whole parser, with the arguments of the one command that is called; and that command's own."""
     parser = Parser(
         prog="upkeep",
         description="Planned maintenance that proves itself: reviews with evidence, findings that become tickets.",
@@ -83,17 +83,18 @@ def parser_for(name: str | None) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"upkeep {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    called = parser
     for command, summary in COMMANDS.items():
         if command == name:
             module = importlib.import_module(f"upkeep.commands.{command}")
-            sub = commands.add_parser(command, help=summary, description=module.__doc__, epilog=module.EPILOG)
-            sub.add_argument(
+            called = commands.add_parser(command, help=summary, description=module.__doc__, epilog=module.EPILOG)
+            called.add_argument(
                 "--config", metavar="FILE", help="the configuration to use instead of the one that is found"
             )
-            module.configure(sub)
+            module.configure(called)
         else:
             commands.add_parser(command, help=summary)
-    return parser
+    return parser, called
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough (`upkeep tickets | head`). Python would complain at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a traceback shown to a user is a defect; it goes into a file
         return _tell(_our_fault(error), arguments)
     finally:
         _flush()
@@ -126,11 +127,13 @@ def _main(arguments: list[str]) -> int:
             found=name,
             remedy=f"did you mean {near[0]}?" if near else "upkeep --help",
         )
-    parser = parser_for(name)
+    parser, called = parser_for(name)
     if name is None and not arguments:
         parser.print_help(sys.stderr)
         return WRONG_USE
-    parsed = parser.parse_args(arguments)
+    parsed, rest = parser.parse_known_args(arguments)
+    if rest:
+        called.error("unrecognized arguments: " + " ".join(rest))
     if parsed.command is None:
         parser.error("no command")
     result = importlib.import_module(f"upkeep.commands.{parsed.command}").execute(parsed)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .record import Recorded
     from .runner import Event, Outcome
-    from .store import TicketChange
+    from .store import Finding, TicketChange
 
 COLOURS = {
     "critical": "bold white on red",
@@ -52,6 +52,8 @@ COLOURS = {
     "timed_out": "red",
     "error": "red",
     "running": "cyan",
+    "missing": "bold red",
+    "hint": "yellow",
 }
 
 PIPE_WIDTH = 120
@@ -64,8 +66,8 @@ SHOWN_HOSTS = 4
 """Names of hosts in one line of progress."""
 
 _TIMES = frozenset(
-    ("started", "finished", "recorded", "opened", "updated", "acknowledged", "resolved", "cleared")
-    + ("first_seen", "last_seen", "at", "since", "due", "done")
+    {"started", "finished", "recorded", "opened", "updated", "acknowledged", "resolved", "cleared"}
+    | {"first_seen", "last_seen", "at", "since", "due", "done"}
 )
 
 
@@ -115,6 +117,21 @@ def text(value: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(clean_line(value, 2000), style or COLOURS.get(str(value), ""))
+
+
+def with_remedy(said: str, remedy: str) -> Text:
+    """What was found, and below it what to do."""
+    made = text(said)
+    if remedy:
+        made.append("\n→ " + clean_line(remedy, 600), "dim")
+    return made
+
+
+def indented(line: str, columns: int, style: str = "") -> RenderableType:
+    """A line, and what it wraps to, moved to the right."""
+    from rich.padding import Padding
+
+    return Padding(text(line, style), (0, 0, 0, columns))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: int | None = None) -> RenderableType:
@@ -177,7 +194,8 @@ def show_run(
         )
     else:
         out = console()
-        show_recorded(out, recorded)
+        if recorded.findings or recorded.changes or not outcome.error:
+            show_recorded(out, recorded)
         if skipped:
             out.print(text(f"Not applicable: {count(len(skipped), 'check')}", "bold"))
             for skip in skipped:
@@ -215,27 +233,26 @@ def recorded_as_json(recorded: Recorded) -> dict[str, Any]:
 
 def show_recorded(out: Console, recorded: Recorded) -> None:
     """The tables of findings and tickets."""
-    total = sum(recorded.run.counts.values())
-    said = ", ".join(
-        f"{recorded.run.counts[severity]} {severity}" for severity in SEVERITIES if recorded.run.counts.get(severity)
-    )
-    out.print(text(f"Findings: {said}" if total else "Findings: none", "bold"))
-    if recorded.findings:
-        from rich.text import Text
-
-        rows = []
-        for found in recorded.findings:
-            cell = Text(clean_line(found.summary, 400))
-            if found.remedy:
-                cell.append("\n→ " + clean_line(found.remedy, 600), "dim")
-            rows.append((text(found.severity), text(found.host), text(found.subject), cell))
-        out.print(table(("severity", "host", "subject", "found → to do"), rows, wide=3))
-        if total > len(recorded.findings):
-            out.print(text(f"… and {total - len(recorded.findings)} more: upkeep runs show {recorded.run.number}"))
+    show_findings(out, recorded.findings, recorded.run.counts, more=f"upkeep runs show {recorded.run.number}")
     out.print()
     show_changes(out, recorded.changes)
     for note in recorded.notes:
         out.print(text(note, "yellow"))
+
+
+def show_findings(out: Console, findings: Sequence[Finding], counts: Mapping[str, int], more: str = "") -> None:
+    """A line that counts them, and the table; ``more`` is the command that shows those that are not in it."""
+    total = sum(counts.values())
+    said = ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES if counts.get(severity))
+    out.print(text(f"Findings: {said or 'none'}", "bold"))
+    if findings:
+        rows = [
+            (text(one.severity), text(one.host), text(one.subject), with_remedy(one.summary, one.remedy))
+            for one in findings
+        ]
+        out.print(table(("severity", "host", "subject", "found → to do"), rows, wide=3))
+    if total > len(findings):
+        out.print(text(f"… and {total - len(findings)} more" + (f": {more}" if more else "")))
 
 
 def show_changes(out: Console, changes: Sequence[TicketChange]) -> None:
@@ -331,7 +348,8 @@ class Progress:
             self._live.stop()
         if self._beat:
             self._beat.join()
-        self._say(f"{count(len(self._hosts), 'host')} seen, {self._seconds()}")
+        if self._hosts:
+            self._say(f"{count(len(self._hosts), 'host')} seen, {self._seconds()}")
 
     def watch(self, event: Event) -> None:
         """Take in one job event."""

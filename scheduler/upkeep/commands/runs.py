@@ -1,0 +1,127 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ran, and how it went."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .. import config as configuration
+from .. import durations
+from ..errors import OK
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..config import Config
+    from ..store import Run, Store
+
+EPILOG = """\
+examples:
+  upkeep runs                 the last 20, newest first
+  upkeep runs --job weekly
+  upkeep runs show 17         its hosts, its findings and where its artifacts are
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("action", nargs="?", choices=("list", "show"), default="list", help="list (default) or show")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="of show: its number, or its id")
+    parser.add_argument("--job", metavar="NAME", help="of list: only runs of this job")
+    parser.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="of list: how many (default 20)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """List the runs, or show one."""
+    if (arguments.action == "show") != (arguments.run is not None):
+        from ..errors import UpkeepError
+
+        raise UpkeepError(
+            "the command is not understood",
+            expected="upkeep runs show RUN, or upkeep runs",
+            found=f"{arguments.action} {arguments.run or 'without a run'}",
+            remedy="upkeep runs   (shows the numbers)",
+        )
+    config = configuration.load(arguments.config)
+    from ..store import open_store
+
+    with open_store(config.store_url, config.home) as store:
+        if arguments.action == "show":
+            _show(arguments.run, arguments.json, config, store)
+        else:
+            _list(arguments, config, store)
+    return OK
+
+
+def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
+    from .. import render
+
+    runs = store.runs(max(1, arguments.limit), job=arguments.job)
+    if arguments.json:
+        render.print_json({"runs": runs})
+        return
+    out = render.console()
+    if not runs:
+        out.print(render.text("No runs yet. Start one: upkeep run weekly"))
+        return
+    rows = [
+        (
+            render.text(run.number),
+            render.text(render.when(run.started, config.time_zone)),
+            render.text(run.job or run.playbook),
+            render.text(run.state + (" (check)" if run.check_mode else ""), render.COLOURS.get(run.state, "")),
+            render.text(_took(run)),
+            render.text(render.hosts_line(run.hosts).removeprefix("hosts: ") or "-"),
+            render.text(_counts(run) or "-"),
+        )
+        for run in runs
+    ]
+    out.print(
+        render.table(("run", f"started ({config.time_zone.key})", "job", "state", "took", "hosts", "findings"), rows)
+    )
+
+
+def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
+    from .. import render
+
+    detail = store.run(int(which) if which.isdigit() else which)
+    run = detail.run
+    if as_json:
+        render.print_json({"run": run, "hosts": detail.hosts, "findings": detail.findings})
+        return
+    out = render.console()
+    for name, value in (
+        ("run", f"{run.number} ({run.id})"),
+        ("of", " ".join(filter(None, [run.job, run.playbook, "in check mode" if run.check_mode else ""]))),
+        ("state", " - ".join(filter(None, [run.state, run.message]))),
+        (
+            "started",
+            f"{render.when(run.started, config.time_zone)} {config.time_zone.key}, by {run.actor or 'unknown'}",
+        ),
+        ("took", _took(run)),
+        ("artifacts", run.artifacts or "none"),
+    ):
+        out.print(render.text(f"{name + ':':<11}{value}"), soft_wrap=True)
+    out.print()
+    if detail.hosts:
+        rows = [
+            tuple(render.text(value) for value in (host.host, host.state, host.ok, host.changed, host.failed))
+            for host in detail.hosts
+        ]
+        out.print(render.table(("host", "state", "tasks ok", "changed", "failed"), rows))
+        out.print()
+    render.show_findings(out, detail.findings, run.counts)
+
+
+def _took(run: Run) -> str:
+    if run.finished is None:
+        return f"running for {durations.shown(time.time() - run.started)}"
+    seconds = run.finished - run.started
+    return f"{seconds:.0f} s" if seconds < 120 else durations.shown(seconds)
+
+
+def _counts(run: Run) -> str:
+    return ", ".join(f"{number} {severity}" for severity, number in run.counts.items() if number)
