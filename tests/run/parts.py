@@ -125,14 +125,14 @@ def _sanity(part: Part, names: list[str], options: list[str]) -> list[Test]:
     copy = CACHE / "sanity" / "ansible_collections" / "upkeep" / "maintenance"
     _mirror(project_files(*_COLLECTION, *_COLLECTION_CODE), copy)
     # Of its own, or ansible-test takes the checkout's, which ignores all that is in .cache, and finds nothing to test.
-    if not (copy / ".git").exists():
-        run(["git", "init", "--quiet"], limit=60, cwd=copy)
+    run(["git", "init", "--quiet"], limit=60, cwd=copy)
+    (copy / ".git" / "info" / "exclude").write_text("/tests/output/\n", encoding="utf-8")
     # ansible-test keeps its virtual environments in the home folder; they are ours to throw away, so not in the user's.
     home = CACHE / "sanity" / "home"
     _provide_pip(home / ".ansible" / "test" / "cache")
     shutil.rmtree(copy / "tests" / "output", ignore_errors=True)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    command = ["ansible-test", "sanity", "--python", python, "--venv", "--junit", "--color", "no"]
+    command = ["ansible-test", "sanity", "--python", python, "--junit", "--color", "no"]
     command += [f"--skip-test={name}" for name in _SANITY_NOT_APPLICABLE]
     command += [f"--test={name}" for name in names]
     pip_cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")

@@ -61,6 +61,8 @@ def _junit_test(case: ET.Element) -> Test:
         found = case.find(tag)
         if found is not None:
             why = found.get("message") or found.text or "no reason given"
+            if why.endswith(":"):  # ansible-test: only the text says what it is
+                why += f" {found.text}"
             return Test(name, outcome, " ".join(why.split())[:200])
     return Test(name, PASSED)
 
