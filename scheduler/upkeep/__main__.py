@@ -4,9 +4,19 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
-from .cli import main
+from . import cli
+
+
+def main() -> int:
+    """The command's exit code."""
+    code = cli.main()
+    # All is done and said: a Ctrl-C that comes now must not turn the exit code into a signal's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
+
 
 if __name__ == "__main__":
     sys.exit(main())

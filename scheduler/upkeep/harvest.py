@@ -50,6 +50,7 @@ class Harvest:
         """Hosts by (check, why, how to force it) of the checks that do not apply to them."""
         self._held: dict[str, list[Record]] = {}
         self._items: dict[str, str] = {}
+        self._running: dict[str, tuple[str, str]] = {}
 
     def feed(self, event: Mapping[str, Any]) -> Iterator[Record]:
         """Records of one event; nothing for an event that says nothing about hosts."""
@@ -64,14 +65,27 @@ class Harvest:
             yield from self._stats(data)
         elif name == "playbook_on_no_hosts_matched":
             self.no_hosts += 1
-        elif name in _HANDLERS and isinstance(data.get("host"), str):
-            yield from _HANDLERS[name](self, clean_line(data["host"], SUBJECT_LIMIT), data)
+        elif isinstance(data.get("host"), str):
+            host = clean_line(data["host"], SUBJECT_LIMIT)
+            if name == "runner_on_start":
+                self._running[host] = _origin(data)[:2]
+            elif name in _ENDS:
+                self._running.pop(host, None)
+            if name in _HANDLERS:
+                yield from _HANDLERS[name](self, host, data)
 
-    def finish(self) -> Iterator[Record]:
-        """What still waited for the end of a run that was cut off: it is believed, and nothing is taken for clean."""
+    def finish(self, timed_out: bool = False) -> Iterator[Record]:
+        """What still waited for the end of a run that was cut off: it is believed, and nothing is taken for clean.
+
+        When the time limit cut it off, the hosts that were at work then are told: they, or their task, hang.
+        """
         for records in self._held.values():
             yield from records
         self._held.clear()
+        for host, (task, action) in self._running.items() if timed_out else ():
+            message = "it did not end before the time limit of the run"
+            yield from _results.of_failure(host, task, action, {"msg": message})
+        self._running.clear()
 
     def _ok(self, host: str, data: Mapping[str, Any]) -> Iterator[Record]:
         task, action, result = _origin(data)
@@ -140,6 +154,7 @@ class Harvest:
                     self.skipped[key] += 1
 
 
+_ENDS = ("runner_on_ok", "runner_on_failed", "runner_on_skipped", "runner_on_unreachable")
 _HANDLERS = {
     "runner_on_ok": Harvest._ok,
     "runner_item_on_ok": Harvest._item_ok,

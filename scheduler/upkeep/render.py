@@ -404,8 +404,15 @@ class Progress:
         names = ", ".join(slowest[:SHOWN_HOSTS]) + (
             f" and {len(slowest) - SHOWN_HOSTS} more" if len(slowest) > SHOWN_HOSTS else ""
         )
-        parts = [f"{count(done, 'host')} done", *(part for part in bad if not part.startswith("0 "))]
-        return ", ".join(parts) + (f"; running: {names}" if names else "")
+        parts = [
+            *([f"{count(done, 'host')} done"] if done else []),
+            *(part for part in bad if not part.startswith("0 ")),
+        ]
+        return "; ".join(filter(None, [", ".join(parts), f"running: {names}" if names else ""]))
+
+    def where(self) -> str:
+        """The task that is under way, and on which hosts."""
+        return "; ".join(filter(None, [f"the task {self._task!r}", self._waiting()]))
 
     def _lines(self) -> RenderableType:
         from rich.text import Text
@@ -419,7 +426,7 @@ class Progress:
 
     def _heartbeat(self) -> None:
         while not self._ended.wait(HEARTBEAT):
-            self._say(f"{self._seconds()} {self._task}: {self._waiting()}")
+            self._say(f"{self._seconds()} {self.where()}")
 
 
 def _task_of(data: Mapping[str, Any]) -> str:

@@ -169,7 +169,8 @@ def carry_out(
 ) -> Outcome:
     """Run a playbook to its end, its time limit, or a signal; leave the results file and the log in ``folder``.
 
-    ``watch`` sees every event that counts, for the display. Call it in the main thread: it takes the signals meanwhile.
+    ``watch`` sees every event that counts, for the display. Call it in the main thread: it takes the signals meanwhile,
+    and when the run was interrupted by one, they are ignored afterwards.
     Never raises for what Ansible does; raises UpkeepError (NOT_RUN) when it cannot even begin.
     """
     token = secrets.randbits(62)
@@ -212,7 +213,7 @@ def carry_out(
                 f"; not ours to end, and still running: process {', '.join(map(str, sorted(unended)))}"
             )
         try:
-            for record in harvest.finish():
+            for record in harvest.finish(timed_out=outcome.state == "timed_out"):
                 results.write(_results.line(record))
             results.write(_results.line(_results.end_record(outcome.finished, outcome.state)))
             results.flush()
@@ -421,15 +422,23 @@ def _signals_to(stop: Stop) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # Obeyed already: keeping what was found takes a moment, and one more Ctrl-C must not lose it.
+            signal.signal(number, signal.SIG_IGN if stop.reason == "interrupted" else handler)
 
 
 @contextmanager
 def _forgetful_terminal() -> Iterator[None]:
-    """pexpect holds all output since its last match, and ansible-runner waits for nothing: it would hold all of it."""
+    """pexpect holds all output since its last match, and ansible-runner waits for none: it would hold all of it.
+
+    It also rests for 0.1 ms after each read of at most 2000 bytes, which is for terminals that a person types at.
+    """
     import pexpect
 
     class Forgetful(pexpect.spawn):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, maxread=65536, **kwargs)
+            self.delayafterread = None
+
         def expect(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().expect(*args, **kwargs)

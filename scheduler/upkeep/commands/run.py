@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .. import config as configuration
 from .. import inventory, paths
-from ..errors import UpkeepError
+from ..errors import NOT_RUN, UpkeepError
 
 if TYPE_CHECKING:
     import argparse
@@ -179,6 +179,8 @@ def _run(arguments: argparse.Namespace, config: Config, job: Job | None, plan: P
     finally:
         if outcome is None:
             store.end_run(run_id, "error", time.time(), "Upkeep itself broke off")
+    if outcome.error and outcome.state in ("timed_out", "interrupted"):
+        outcome.error.found = ", ".join(filter(None, [outcome.error.found, f"at {progress.where()}"]))
     recorded = _kept(config, store, run_id, name, folder, outcome)
     if outcome.error:
         _name_the_log(outcome.error, folder)
@@ -207,6 +209,13 @@ def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Pa
         if again not in error.remedy:
             error.remedy = "; then: ".join(filter(None, [error.remedy, f"{again}   (the results are kept there)"]))
         raise
+    except KeyboardInterrupt as error:
+        raise UpkeepError(
+            "interrupted while the run's results were being kept",
+            found="Ctrl-C",
+            remedy=f"upkeep record {folder / runner.RESULTS}",
+            exit_code=NOT_RUN,
+        ) from error
     paths.prune_run_folders(config.home, time.time() - config.keep_days * 86400)
     return recorded
 
