@@ -27,7 +27,8 @@ for p in python3 python3.11; do [ -e /usr/lib/upkeep-fleet/$p ] && mv /usr/lib/u
 # A stand-in, since Debian 12 has no Python 3.7: the real 3.11, which tells everybody who asks that it is 3.7.
 _PYTHON37 = r"""
 mkdir -p /usr/lib/upkeep-fleet
-[ -e /usr/lib/upkeep-fleet/sitecustomize.py ] || mv /usr/lib/python3.11/sitecustomize.py /usr/lib/upkeep-fleet/sitecustomize.py
+kept=/usr/lib/upkeep-fleet/sitecustomize.py
+[ -e $kept ] || mv /usr/lib/python3.11/sitecustomize.py $kept
 cat > /usr/lib/python3.11/sitecustomize.py <<'PYTHON'
 import collections
 import sys
@@ -45,7 +46,8 @@ SHELL
 chmod 755 /usr/bin/python3
 """
 _PYTHON311 = """
-[ -e /usr/lib/upkeep-fleet/sitecustomize.py ] && mv /usr/lib/upkeep-fleet/sitecustomize.py /usr/lib/python3.11/sitecustomize.py
+kept=/usr/lib/upkeep-fleet/sitecustomize.py
+[ -e $kept ] && mv $kept /usr/lib/python3.11/sitecustomize.py
 rm -f /usr/bin/python3 && ln -s python3.11 /usr/bin/python3
 """
 

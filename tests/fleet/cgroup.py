@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 from .system import FleetError, wait_for
@@ -73,7 +74,7 @@ def destroy(group: str) -> None:
     for top in hierarchies():
         for folder, _, _ in os.walk(top / group, topdown=False):
             # The kernel lets a group go a moment after its last process.
-            wait_for(lambda folder=folder: _rmdir(folder), 5)
+            wait_for(partial(_rmdir, folder), 5)
 
 
 def _rmdir(folder: str) -> bool:

@@ -10,8 +10,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from . import fleets, keeper, state
 from .breaks import BREAKS
@@ -114,12 +114,18 @@ def _keeper(home: Path, args: argparse.Namespace) -> None:
 def _ssh(home: Path, args: argparse.Namespace) -> int:
     host = _find(home, args.host)
     words = host.ssh_command(args.user)
-    return subprocess.run([*words[:-1], *(["-t"] if not args.command else []), words[-1], *args.command]).returncode
+    command = _command(args)
+    return subprocess.run([*words[:-1], *([] if command else ["-t"]), words[-1], *command], check=False).returncode
 
 
 def _exec(home: Path, args: argparse.Namespace) -> int:
     host = _find(home, args.host)
-    return subprocess.run([*host.exec_command(), *(args.command or ["bash"])], cwd="/").returncode
+    return subprocess.run([*host.exec_command(), *(_command(args) or ["bash"])], cwd="/", check=False).returncode
+
+
+def _command(args: argparse.Namespace) -> list[str]:
+    """What is to be run; the `--` that may stand before it is argparse's."""
+    return list(args.command[1:] if args.command[:1] == ["--"] else args.command)
 
 
 def _link(home: Path, args: argparse.Namespace) -> None:
@@ -215,7 +221,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fleet", description="Real Debian hosts over SSH, in namespaces of this machine. Start: fleet up demo 2"
     )
-    parser.add_argument("--home", default=str(state.default_home()), help="the state folder (UPKEEP_FLEET_HOME; %(default)s)")
+    home = str(state.default_home())
+    parser.add_argument("--home", default=home, help="the state folder (UPKEEP_FLEET_HOME; %(default)s)")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, do: object, text: str, *names: str) -> argparse.ArgumentParser:
@@ -231,11 +238,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("up", _up, "make a fleet; what an earlier one of this name left goes first", "name")
     sub.add_argument("number", nargs="?", type=int, default=1, help="how many hosts: web1, web2, … (%(default)s)")
     sub.add_argument("--flavour", default="debian", choices=flavours(), help="of the hosts (%(default)s)")
-    sub.add_argument("--hosts", metavar="web1,db1:dnf", help="the hosts by name, each with its flavour where it differs")
+    sub.add_argument("--hosts", metavar="web1,db1:dnf", help="the hosts by name, and by flavour where it differs")
     sub.add_argument("--timeout", type=float, default=60, help="seconds until all must answer (%(default)s)")
     sub.add_argument("--hours", type=float, help="take it down after so long, whatever happens")
     life = sub.add_mutually_exclusive_group()
-    life.add_argument("--owner-pid", type=int, metavar="PID", help="take it down when this process ends, however it ends")
+    life.add_argument("--owner-pid", type=int, metavar="PID", help="take it down when this process ends")
     life.add_argument("--detached", action="store_true", help="keep it until `down` (this is the default)")
     verb("down", _down, "take fleets down, with all that they left").add_argument("name", nargs="+")
     verb("list", _list, "the fleets and their hosts")

@@ -60,9 +60,7 @@ def fleet_factory() -> Iterator[Factory]:
     def make(*hosts: str, name: str | None = None, flavour: str = "debian") -> Fleet:
         wanted = fleets.parse_hosts(",".join(hosts or ("web1",)), flavour)
         try:
-            fleet = fleets.up(
-                default_home(), name or f"t{os.getpid()}-{len(made) + 1}", wanted, owner_pid=os.getpid()
-            )
+            fleet = fleets.up(default_home(), name or f"t{os.getpid()}-{len(made) + 1}", wanted, owner_pid=os.getpid())
         except FleetError as error:
             pytest.fail(f"The test fleet cannot be made: {error}", pytrace=False)
         made.append(fleet)

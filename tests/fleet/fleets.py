@@ -12,9 +12,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Sequence
 
 from . import cgroup, repository, server, state
 from .host import Host
@@ -127,7 +127,8 @@ class Repo:
             return applied.exists() and server.read_faults(applied) == faults
 
         if not wait_for(in_force, 5):
-            raise FleetError(f"The repository server of {self._fleet.name} does not run; see {self._fleet.folder}/keeper.log")
+            log = self._fleet.folder / "keeper.log"
+            raise FleetError(f"The repository server of {self._fleet.name} does not run; see {log}")
 
     def _render(self, published: Published) -> None:
         trees = self._fleet.repo / "trees"
@@ -163,7 +164,8 @@ def parse_hosts(text: str, flavour: str) -> list[tuple[str, str]]:
     # These are ends of cables in the same namespace.
     twice |= {n for n, _ in hosts if n in ("switch", "uplink", "lo", "all", "ungrouped")}
     if twice or not hosts:
-        raise FleetError(f"These names of hosts are twice there or reserved: {', '.join(sorted(twice)) or '(none given)'}.")
+        which = ", ".join(sorted(twice)) or "(none given)"
+        raise FleetError(f"These names of hosts are twice there or reserved: {which}.")
     return hosts
 
 
@@ -285,7 +287,7 @@ def _claim_number(fleet: FleetState, hosts: Sequence[tuple[str, str]]) -> None:
         taken |= {int(n) for n in re.findall(r"\bupkeep(\d+)\b", run(["ip", "-o", "link"]).stdout)}
         free = [n for n in range(1, 255) if n not in taken]
         if not free:
-            raise FleetError(f"All networks of {NETWORK}.0.0/16 are taken. Take fleets down: fleet list, fleet down NAME.")
+            raise FleetError(f"All networks of {NETWORK}.0.0/16 are taken. Take one down: fleet list, fleet down NAME")
         fleet.number = free[0]
         fleet.hosts = [
             HostState(name, flavour, fleet.address(FIRST_HOST + n)) for n, (name, flavour) in enumerate(hosts)
@@ -352,8 +354,16 @@ def write_inventory(fleet: FleetState) -> None:
 def _start_keeper(fleet: FleetState) -> None:
     """A process of its own session and nobody's child: it outlives this command."""
     with (fleet.folder / "keeper.log").open("ab") as log:
+        command: list[str | Path] = [
+            sys.executable,
+            Path(__file__).with_name("fleet"),
+            "--home",
+            fleet.home,
+            "keeper",
+            fleet.name,
+        ]
         subprocess.run(
-            ["setsid", "--fork", sys.executable, Path(__file__).with_name("fleet"), "--home", fleet.home, "keeper", fleet.name],
+            ["setsid", "--fork", *command],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, cwd="/",
         )  # fmt: skip
     if not wait_for(lambda: FleetState.load(fleet.home, fleet.name).keeper, 10):
@@ -364,7 +374,7 @@ def _wait_until_ready(fleet: Fleet, timeout: float) -> None:
     end = time.monotonic() + timeout
     with ThreadPoolExecutor(32) as pool:
         faults = list(pool.map(lambda host: _fault_of(host, end), fleet.hosts))
-    for host, fault in zip(fleet.hosts, faults):
+    for host, fault in zip(fleet.hosts, faults, strict=True):
         if fault:
             keeper = "\n".join((fleet.folder / "keeper.log").read_text(errors="replace").splitlines()[-15:])
             raise FleetError(

@@ -11,8 +11,8 @@ import signal
 import socket
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from . import cgroup
 from .breaks import BREAKS
@@ -46,7 +46,13 @@ class Host:
         return run([*self._enter(), *words], check=check, input=input, timeout=timeout, env=ENVIRONMENT, cwd="/")
 
     def ssh(
-        self, command: str, *, user: str = "ops", check: bool = True, input: str | None = None, timeout: float | None = 120
+        self,
+        command: str,
+        *,
+        user: str = "ops",
+        check: bool = True,
+        input: str | None = None,
+        timeout: float | None = 120,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command over SSH as `ops` (sudo), `nosudo` or `root`."""
         return run([*self.ssh_command(user), command], check=check, input=input, timeout=timeout)
@@ -77,10 +83,10 @@ class Host:
         """Pid, on the machine, of the host's process 1; FleetError when the host is not running."""
         pid = self._leader()
         if pid is None:
-            why = ""
+            me, why = f"{self.fleet.name}/{self.name}", ""
             with contextlib.suppress(FileNotFoundError):
                 why = f" ({(self.folder / 'hold').read_text().strip()})"
-            raise FleetError(f"{self.name} is not running{why}. Start it with: fleet power {self.fleet.name}/{self.name} on")
+            raise FleetError(f"{self.name} is not running{why}. Start it with: fleet power {me} on")
         return pid
 
     def _leader(self) -> int | None:

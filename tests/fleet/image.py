@@ -21,8 +21,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence
 
 from . import repository
 from .packages import build as package_build
@@ -86,34 +86,40 @@ class Images:
         packages = self.packages()
         day = time.strftime("%Y%m%d", time.gmtime())
         renderer = Path(repository.__file__).read_bytes()
-        return self._once(
-            f"tree-{_key(packages.name, renderer)}-{day}",
-            lambda work: repository.render(packages, work / "www", repository.Published()),
-        ) / "www"
+        return (
+            self._once(
+                f"tree-{_key(packages.name, renderer)}-{day}",
+                lambda work: repository.render(packages, work / "www", repository.Published()),
+            )
+            / "www"
+        )
 
     def sweep(self, in_use: set[str]) -> list[str]:
-        """Remove half-built layers and the ready ones of other days that no fleet uses; what went."""
-        gone = []
-        today = time.strftime("%Y%m%d", time.gmtime())
-        for path in sorted(self.folder.glob("*")) if self.folder.is_dir() else []:
-            dated = path.name.startswith(("ready-", "tree-")) and not path.name.endswith(today)
-            building = path.name.endswith(".building")
-            if not (dated or building) or path.name in in_use:
-                continue
-            with locked(self._lock_of(path.name.removesuffix(".building")), wait=False) as got:
-                if got is not None and path.is_dir():
-                    shutil.rmtree(path)
-                    gone.append(path.name)
-        return gone
+        """Remove half-built layers, ready ones of days gone by, and what nobody used for two weeks; what went."""
+        now = time.time()
+        # Yesterday's may be in the hands of somebody who began before midnight.
+        days = {time.strftime("%Y%m%d", time.gmtime(now - ago * 86400)) for ago in (0, 1)}
+
+        def old(path: Path) -> bool:
+            if path.name.endswith(".building"):
+                return True
+            if path.name.startswith(("ready-", "tree-")):
+                return path.name.rpartition("-")[2] not in days
+            return path.stat().st_mtime < now - 14 * 86400
+
+        return self._remove(in_use, old)
 
     def prune(self, in_use: set[str]) -> list[str]:
         """Remove every layer that no fleet uses; what went."""
+        return self._remove(in_use, lambda path: True)
+
+    def _remove(self, in_use: set[str], unwanted: Callable[[Path], bool]) -> list[str]:
         gone = []
         for path in sorted(self.folder.glob("*-*")) if self.folder.is_dir() else []:
             if path.name in in_use:
                 continue
             with locked(self._lock_of(path.name.removesuffix(".building")), wait=False) as got:
-                if got is not None and path.is_dir():
+                if got is not None and path.is_dir() and unwanted(path):
                     shutil.rmtree(path)
                     gone.append(path.name)
         return gone
@@ -127,6 +133,7 @@ class Images:
         """The finished folder `name`. One builder at a time; a half image never bears the final name."""
         final = self.folder / name
         if final.is_dir():
+            os.utime(final)  # it is in use: see sweep
             return final
         with locked(self._lock_of(name)):
             if final.is_dir():
@@ -194,7 +201,12 @@ class Images:
 
 
 # A child in its own namespaces: whatever it mounts or starts is gone with it.
-_CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from tests.fleet import image; getattr(image, sys.argv[2])(*sys.argv[3:])"
+_CHILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests.fleet import image
+getattr(image, sys.argv[2])(*sys.argv[3:])
+"""
 
 
 def in_overlay(work: str, lower: str, debs: str, script: str) -> None:
@@ -244,7 +256,8 @@ def _mount_overlay(work: Path, lower: str) -> Path:
 
 def _in_chroot(root: Path, args: Sequence[str], stdin: Path | None = None) -> None:
     environment = {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "HOME": "/root",
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8",
+        "HOME": "/root",
     }  # fmt: skip
     source = stdin.open() if stdin else subprocess.DEVNULL
     done = subprocess.run(["chroot", str(root), *args], stdin=source, env=environment)
@@ -322,7 +335,7 @@ def _machine_apt(work: Path) -> tuple[Path, Path]:
                 entries.setdefault((uri, release, signed), []).append(component)
     if not entries:
         raise FleetError(
-            f"The hosts are built from this machine's own apt sources, but apt knows none of Debian {_codename()} here.\n"
+            f"The hosts are built from this machine's own apt sources, but apt knows no Debian {_codename()} here.\n"
             "Check the files under /etc/apt, then run: apt-get update"
         )
     stanzas = []
@@ -346,7 +359,8 @@ def _download(wanted: Sequence[str], base: Path, work: Path, into: Path) -> None
         "Dir::Etc::SourceList": "/dev/null", "Dir::Etc::SourceParts": "/dev/null/", "Dir::State": state,
         "Dir::State::Lists": state / "lists", "Dir::State::Status": base / "var/lib/dpkg/status",
         "Dir::Cache": state, "Dir::Cache::Archives": into, "APT::Sandbox::User": "root",
-        "APT::Install-Recommends": "false", "APT::Keep-Downloaded-Packages": "true", "Binary::apt::APT::Keep-Downloaded-Packages": "true",
+        "APT::Install-Recommends": "false", "APT::Keep-Downloaded-Packages": "true",
+        "Binary::apt::APT::Keep-Downloaded-Packages": "true",
     }  # fmt: skip
     parts = state / "sources.list.d"
     parts.mkdir()

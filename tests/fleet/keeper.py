@@ -28,6 +28,7 @@ from .state import GATEWAY, SERVER, FleetState, HostState
 from .system import (
     CLONE_NEWNET,
     CLONE_NEWNS,
+    FleetError,
     alive,
     die_with_parent,
     enter_netns,
@@ -57,7 +58,7 @@ def keep(home: Path, name: str) -> None:
     ready = [_start_host(fleet, host) for host in fleet.hosts]
     pids = [int(os.read(asked, 32)) for asked, _ in ready]
     cables = []
-    for host, pid in zip(fleet.hosts, pids):
+    for host, pid in zip(fleet.hosts, pids, strict=True):
         cables.append(f"link add {host.name} type veth peer name eth0 netns {pid}")
         cables.append(f"link set {host.name} master switch up")
     run(["ip", "-batch", "-"], input="\n".join(cables) + "\n")
@@ -76,11 +77,16 @@ def keep(home: Path, name: str) -> None:
         if fleet.expires and time.time() > fleet.expires:
             print("its time is over", flush=True)
             break
+
+    def move_out() -> None:
+        enter_netns(machine)
+        cgroup.leave()
+
     # A process of its own clears away, since it must outlive this one.
     subprocess.Popen(
         [sys.executable, Path(__file__).with_name("fleet"), "--home", str(home), "down", name],
         stdin=subprocess.DEVNULL, start_new_session=True,
-        preexec_fn=lambda: (enter_netns(machine), cgroup.leave()),
+        preexec_fn=move_out,
     )  # fmt: skip
 
 
@@ -142,7 +148,7 @@ def _start_host(fleet: FleetState, host: HostState) -> tuple[int, int]:
         os.write(asked_write, str(os.getpid()).encode())
         os.read(answer_read, 2)
         _keep_host(fleet, host)
-    except BaseException as error:
+    except (OSError, FleetError) as error:
         print(f"{host.name}: {error}", flush=True)
         (fleet.host_folder(host.name) / "hold").write_text(f"could not be started: {error}\n")
     finally:
@@ -152,7 +158,6 @@ def _start_host(fleet: FleetState, host: HostState) -> tuple[int, int]:
 def _keep_host(fleet: FleetState, host: HostState) -> None:
     folder = fleet.host_folder(host.name)
     root = folder / "root"
-    (folder / "pid").write_text(f"{os.getpid()} {start_time(os.getpid())}")
     run(["mount", "--make-rprivate", "/"])
     options = f"lowerdir={':'.join(fleet.layers[host.flavour])},upperdir={folder}/upper,workdir={folder}/work,volatile"
     run(["mount", "-t", "overlay", f"fleet-{host.name}", "-o", options, root])
@@ -207,7 +212,7 @@ def _make_personal(fleet: FleetState, host: HostState, root: Path) -> None:
     for name in ("ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"):
         shutil.copy(folder / name, root / "etc/ssh" / name)
     public = (fleet.folder / "key.pub").read_text()
-    for user, home in (("root", "root"), ("ops", "home/ops"), ("nosudo", "home/nosudo")):
+    for home in ("root", "home/ops", "home/nosudo"):
         file = root / home / ".ssh/authorized_keys"
         file.write_text(public)
         owner = (root / home).stat()

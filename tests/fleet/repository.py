@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the repositories hold: the tree that the server serves, rendered whole from a description of it.
 
-    debian/            suite bookworm            Origin: Debian  Label: Debian
-    debian-security/   suite bookworm-security   Origin: Debian  Label: Debian-Security
-    rpm/               dnf, with updateinfo.xml
-    changelogs/        what apt-get changelog reads
+debian/            suite bookworm            Origin: Debian  Label: Debian
+debian-security/   suite bookworm-security   Origin: Debian  Label: Debian-Security
+rpm/               dnf, with updateinfo.xml
+changelogs/        what apt-get changelog reads
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Published:
         """Every version on offer."""
         return [
             p for p in ALL
-            if (p.generation == "v1" and p.name not in self.withdrawn) or (p.generation == "v2" and p.name in self.updates)
+            if (p.generation == "v1" and p.name not in self.withdrawn)
+            or (p.generation == "v2" and p.name in self.updates)
         ]  # fmt: skip
 
 
@@ -91,7 +92,12 @@ def render(source: Path, into: Path, published: Published) -> None:
 
 
 def _render_apt(
-    source: Path, index: dict[str, str], into: Path, names: dict[str, str], packages: list[Package], published: Published
+    source: Path,
+    index: dict[str, str],
+    into: Path,
+    names: dict[str, str],
+    packages: list[Package],
+    published: Published,
 ) -> None:
     pool = into / "pool/main"
     dist = into / "dists" / names["Codename"]
@@ -169,7 +175,8 @@ def updateinfo(packages: list[Package]) -> str:
             *(f'<reference href="https://{HOSTNAME}/{cve}" id="{cve}" type="cve" title="{cve}"/>' for cve in a.cves),
             "</references>",
             '<pkglist><collection short="fleet"><name>fleet</name>',
-            f'<package name="{p.name}" version="{p.version}" release="1.el9" epoch="0" arch="{arch}" src="{p.name}.src.rpm">'
+            f'<package name="{p.name}" version="{p.version}" release="1.el9" epoch="0" arch="{arch}" '
+            f'src="{p.name}.src.rpm">'
             f"<filename>{file}</filename></package>",
             "</collection></pkglist></update>",
         ]  # fmt: skip

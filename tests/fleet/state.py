@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is written down about a fleet, and where: one folder a fleet, `fleet.json` in it.
 
-    fleets/NAME/fleet.json            what it is made of, whose it is
-    fleets/NAME/key, key.pub          for ssh; known_hosts, inventory.yml, ssh_config beside them
-    fleets/NAME/keeper.log            of the process that holds the fleet
-    fleets/NAME/repo/                 the trees of the package repository, `current` is the one served
-    fleets/NAME/hosts/HOST/           upper, work, root: the overlay; console.log; hold: the host stays down
+fleets/NAME/fleet.json            what it is made of, whose it is
+fleets/NAME/key, key.pub          for ssh; known_hosts, inventory.yml, ssh_config beside them
+fleets/NAME/keeper.log            of the process that holds the fleet
+fleets/NAME/repo/                 the trees of the package repository, `current` is the one served
+fleets/NAME/hosts/HOST/           upper, work, root: the overlay; console.log; hold: the host stays down
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class FleetState:
             names = ", ".join(s.name for s in load_all(home)) or "none"
             raise FleetError(f"There is no fleet {name!r}. Running: {names}. Make it with: fleet up {name}") from None
         except ValueError:
-            raise FleetError(f"{home}/fleets/{name}/fleet.json is damaged. Clear it away with: fleet down {name}") from None
+            file = home / "fleets" / name / "fleet.json"
+            raise FleetError(f"{file} is damaged. Clear it away with: fleet down {name}") from None
         body["hosts"] = [HostState(**h) for h in body["hosts"]]
         return cls(home=home, **body)
 

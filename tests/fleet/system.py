@@ -13,8 +13,9 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
@@ -144,7 +145,7 @@ def identity(pid: int) -> list[int]:
 
 def alive(who: Sequence[int] | None) -> bool:
     """Does the process with this identity still run?"""
-    return bool(who) and start_time(who[0]) == who[1]
+    return who is not None and start_time(who[0]) == who[1]
 
 
 def children(pid: int) -> list[int]:

@@ -84,7 +84,8 @@ def test_the_hosts_are_whole(fleet: Fleet) -> None:
 def test_when_the_owner_is_killed_the_fleet_goes_by_itself() -> None:
     name = f"t{os.getpid()}-own"
     script = (
-        "import os, sys, time; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from tests.fleet import fleets\n"
+        "import os, sys, time; from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[1]); from tests.fleet import fleets\n"
         "fleets.up(Path(sys.argv[2]), sys.argv[3], [('web1', 'debian')], owner_pid=os.getpid())\n"
         "print('up', flush=True); time.sleep(600)"
     )
@@ -185,7 +186,7 @@ def test_without_root_or_packages_it_says_what_to_do(monkeypatch: pytest.MonkeyP
         with pytest.raises(FleetError, match="sudo"):
             system.check_machine()
     monkeypatch.setattr(shutil, "which", lambda command, path="": None if command == "mmdebstrap" else command)
-    with pytest.raises(FleetError, match="apt-get install -y --no-install-recommends mmdebstrap$"):
+    with pytest.raises(FleetError, match=r"apt-get install -y --no-install-recommends mmdebstrap$"):
         system.check_machine()
 
 
@@ -206,7 +207,8 @@ def test_an_interrupted_build_leaves_no_image(tmp_path: Path) -> None:
 
 def test_two_builders_build_once_and_a_killed_one_blocks_nobody(tmp_path: Path) -> None:
     script = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from tests.fleet.image import Images\n"
+        "import sys, time; from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[1]); from tests.fleet.image import Images\n"
         "def build(work):\n"
         "    with open(sys.argv[2] + '/builds', 'a') as f: f.write('x')\n"
         "    (work / 'half').touch(); time.sleep(float(sys.argv[3]))\n"
@@ -218,7 +220,7 @@ def test_two_builders_build_once_and_a_killed_one_blocks_nobody(tmp_path: Path) 
         return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
     with builder(600) as killed:
-        assert wait_for(lambda: (tmp_path / "images/base-x.building/half").exists(), 10)
+        assert wait_for((tmp_path / "images/base-x.building/half").exists, 10)
         killed.kill()
     assert not (tmp_path / "images/base-x").exists()
     with builder(0.5) as first, builder(0.5) as second:
@@ -308,7 +310,8 @@ def test_breaks_and_mends(fleet: Fleet) -> None:
     host = fleet["web1"]
 
     def seen(command: str) -> str:
-        done = subprocess.run([*host.ssh_command(), command], capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        words = [*host.ssh_command(), command]
+        done = subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL)
         return (done.stdout + done.stderr).decode("latin-1")
 
     whole = seen("python3 --version; sudo -n id -u; systemctl --failed --no-legend")
@@ -388,7 +391,8 @@ def test_a_repository_with_faults(fleet: Fleet) -> None:
     host, repo = fleet["web1"], fleet.repo
 
     def update() -> str:
-        done = host.run("apt-get update -q --error-on=any -o Acquire::Retries=0 -o Acquire::http::Timeout=1", check=False)
+        impatient = "-o Acquire::Retries=0 -o Acquire::http::Timeout=1"
+        done = host.run(f"apt-get update -q --error-on=any {impatient}", check=False)
         return f"{done.returncode} {done.stderr}"
 
     assert update().startswith("0 ")
@@ -452,5 +456,14 @@ def test_the_inventory_is_ready_for_ansible(fleet_factory: Factory) -> None:
     done = run([ansible, "all", "-i", fleet.ansible_inventory, "-m", "ansible.builtin.command", "-a", "id -u"], cwd="/")
     for host in ("web1", "db1"):
         assert f"{host} | CHANGED | rc=0 >>\n0" in done.stdout
-    seen = run([ansible, "fleet_dnf", "-i", fleet.ansible_inventory, "-m", "debug", "-a", "var=patch_state_manager"], cwd="/")
+    asked: list[str | Path] = [
+        "fleet_dnf",
+        "-i",
+        fleet.ansible_inventory,
+        "-m",
+        "debug",
+        "-a",
+        "var=patch_state_manager",
+    ]
+    seen = run([ansible, *asked], cwd="/")
     assert '"patch_state_manager": "dnf"' in seen.stdout

@@ -27,9 +27,9 @@ def build(into: Path) -> None:
     _make_keys(into)
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(lambda p: _build_deb(p, into) if p.kind == "deb" else _build_rpm(p, into), ALL))
-    for package, path in zip(ALL, made):
+    for package, path in zip(ALL, made, strict=True):
         os.utime(path, (package.date.timestamp(),) * 2)
-    index = {f"{p.kind} {p.key}": str(path.relative_to(into)) for p, path in zip(ALL, made)}
+    index = {f"{p.kind} {p.key}": str(path.relative_to(into)) for p, path in zip(ALL, made, strict=True)}
     (into / "index.json").write_text(json.dumps(index, indent=1))
     shutil.rmtree(into / "work")
 
@@ -39,7 +39,7 @@ def _make_keys(into: Path) -> None:
     for user, secret, public in (("fleet", "secret.asc", "key.asc"), ("stranger", "other.asc", None)):
         home = into / "work" / user
         home.mkdir(mode=0o700)
-        gpg = ["gpg", "--homedir", home, "--batch", "--quiet"]
+        gpg: list[str | Path] = ["gpg", "--homedir", home, "--batch", "--quiet"]
         address = f"{user}@packages.fleet.test"
         run([*gpg, "--passphrase", "", "--quick-generate-key", address, "ed25519", "sign", "never"])
         (into / secret).write_text(run([*gpg, "--export-secret-keys", "--armor", address]).stdout)
