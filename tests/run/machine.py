@@ -56,9 +56,10 @@ def run(
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
     capture: bool = False,
+    quiet: bool = False,
 ) -> tuple[int, str]:
-    """Run a command to its end; its output is shown as it comes, or its standard output is returned, and
-    nothing shown, if ``capture``.
+    """Run a command to its end; its output is shown as it comes, or its standard output is returned if
+    ``capture``; what it complains about is shown unless ``quiet``.
 
     ``limit`` is in seconds; then, and on Ctrl-C, the command and all its children are told to stop, and later killed.
     Returns the exit code (:data:`TIMED_OUT` when the limit ended it) and what was captured.
@@ -69,7 +70,7 @@ def run(
         env=environment(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if capture else None,
-        stderr=subprocess.DEVNULL if capture else None,
+        stderr=subprocess.DEVNULL if quiet else None,
         text=True,
         start_new_session=True,
     )
@@ -145,7 +146,7 @@ def install_packages(parts: set[str]) -> None:
     install = ["apt-get", "install", "-y", "--no-install-recommends", *sorted(missing)]
     prefix: list[str] = []
     if os.geteuid() != 0:
-        if shutil.which("sudo") is None or run(["sudo", "-n", "true"], limit=30, capture=True)[0] != 0:
+        if shutil.which("sudo") is None or run(["sudo", "-n", "true"], limit=30, quiet=True)[0] != 0:
             raise SetupError(f"only root may install them. Run this, then start again:\n  sudo {shlex.join(install)}")
         prefix = ["sudo", "-n"]
     say(f"run-tests: installing them: {shlex.join(prefix + install)}")
@@ -164,5 +165,7 @@ def install_packages(parts: set[str]) -> None:
 
 def _installed(names: Iterable[str]) -> set[str]:
     query = ["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n", *sorted(names)]
-    _, rows = run(query, limit=60, capture=True)  # it ends with 1, and complains, when it does not know one of them
+    _, rows = run(
+        query, limit=60, capture=True, quiet=True
+    )  # it ends with 1, and complains, when it does not know one of them
     return {row.split()[0] for row in rows.splitlines() if row.split()[1:] == ["installed"]}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.run import machine
 from tests.run.__main__ import _parse, _run_part
-from tests.run.machine import ROOT, TIMED_OUT, read_packages, run
+from tests.run.machine import ROOT, TIMED_OUT, SetupError, install_packages, read_packages, run
 from tests.run.parts import PARTS, Part
 from tests.run.report import FAILED
 
@@ -78,6 +79,26 @@ def test_a_package_needs_a_plain_name_and_a_reason(line: str) -> None:
 def test_the_projects_own_lists_are_well_formed() -> None:
     text = (ROOT / "tests" / "debian-packages.txt").read_text(encoding="utf-8")
     assert "shellcheck" in read_packages(text, {"static"})
+
+
+def test_who_may_not_install_gets_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(machine.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(machine, "_installed", lambda names: set())
+    which = shutil.which
+    monkeypatch.setattr(machine.shutil, "which", lambda name: None if name == "sudo" else which(name))
+    with pytest.raises(SetupError) as refused:
+        install_packages({"static"})
+    assert str(refused.value).splitlines()[-1] == "  sudo apt-get install -y --no-install-recommends git shellcheck"
+    told = capsys.readouterr().err
+    assert "shellcheck               checks the shell scripts" in told
+
+
+def test_what_is_installed_is_not_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine._installed(["dpkg", "no-such-package"]) == {"dpkg"}
+    monkeypatch.setattr(machine, "_installed", set)
+    install_packages({"static"})  # as root it would run apt-get, otherwise ask for it
 
 
 def test_a_child_that_hangs_is_ended_with_its_descendants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
