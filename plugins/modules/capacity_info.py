@@ -12,14 +12,18 @@ short_description: Review the capacity and the health of a host
 version_added: 0.1.0
 description:
   - Tells in one call what runs short on a host, and what has broken silently - filesystems and inodes that are full or
-    fill up, with the date on which they will be full; memory, swap, load, processes, open files; failed units of systemd;
-    a clock that is not synchronised; filesystems that are read-only or do not answer; errors of disks and filesystems in
+    fill up, with the date on which they will be full; memory, swap, load, processes, open files; failed units of
+      systemd;
+    a clock that is not synchronised; filesystems that are read-only or do not answer; errors of disks and filesystems
+      in
     the kernel's log; RAIDs, SMART; certificates that expire.
   - The date comes from a robust trend (Theil-Sen, with its confidence interval) that steps and clean-ups do not fool.
     It needs four samples over seven days, so the weekly review of a month gives it. Less is told as too little.
-  - It reads only, but for one small file - the history of the filesystems' use, O(history_path), bounded to 60 samples of
+  - It reads only, but for one small file - the history of the filesystems' use, O(history_path), bounded to 60
+    samples of
     200 filesystems. It is no change of the system, so RV(ignore:changed) is always false. Check mode does not write it.
-  - A filesystem that does not answer (a dead NFS server) does not hang the review - each is asked by a process of its own
+  - A filesystem that does not answer (a dead NFS server) does not hang the review - each is asked by a process of its
+    own
     for O(mount_timeout) seconds, and is a finding then.
   - In a container, the checks of what belongs to the machine outside are not applicable, see O(host_kind).
 author:
@@ -30,7 +34,8 @@ options:
   host_kind:
     description:
       - V(auto) finds out by itself whether the host is a container.
-      - V(machine) judges the memory, the load, the kernel's log, the disks and the clock of a container as well, which are
+      - V(machine) judges the memory, the load, the kernel's log, the disks and the clock of a container as well,
+        which are
         those of the machine outside. V(container) leaves them out.
     type: str
     choices: [auto, machine, container]
@@ -75,7 +80,8 @@ options:
         description: Inodes that there are.
         type: float
   trend_min_samples:
-    description: Samples that a forecast needs. Samples less than six hours apart count as one. Below four, no trend is certain.
+    description: Samples that a forecast needs. Samples less than six hours apart count as one. Below four, no trend
+      is certain.
     type: int
     default: 4
   trend_min_days:
@@ -83,7 +89,8 @@ options:
     type: float
     default: 7.0
   trend_window_days:
-    description: Days back that the trend is taken over. With fewer than O(trend_min_samples) samples in them, it goes further back.
+    description: Days back that the trend is taken over. With fewer than O(trend_min_samples) samples in them, it goes
+      further back.
     type: float
     default: 90.0
   filling_high_days:
@@ -95,11 +102,13 @@ options:
     type: float
     default: 30.0
   filling_low_days:
-    description: As O(filling_high_days), of low severity; a quarter, before the next budget. A later date is no finding.
+    description: As O(filling_high_days), of low severity; a quarter, before the next budget. A later date is no
+      finding.
     type: float
     default: 90.0
   mount_timeout:
-    description: Seconds that a filesystem has to answer. Three times as long is the most that all of them together may take.
+    description: Seconds that a filesystem has to answer. Three times as long is the most that all of them together
+      may take.
     type: float
     default: 5.0
   exclude_mounts:
@@ -108,7 +117,8 @@ options:
     elements: str
     default: ["/run/credentials/*", "/run/user/*/doc", "/run/user/*/gvfs"]
   exclude_types:
-    description: Types of filesystems that are left out, besides those that hold no data (C(proc)) and images (C(squashfs)).
+    description: Types of filesystems that are left out, besides those that hold no data (C(proc)) and images
+      (C(squashfs)).
     type: list
     elements: str
     default: []
@@ -162,7 +172,8 @@ options:
     type: float
     default: 3.0
   exhaustion_medium_percent:
-    description: Percent of the file handles, or of the processes and threads, that there may be, for a finding of medium severity.
+    description: Percent of the file handles, or of the processes and threads, that there may be, for a finding of
+      medium severity.
     type: float
     default: 70.0
   exhaustion_high_percent:
@@ -180,7 +191,8 @@ options:
     default: []
   reference_time:
     description:
-      - The time by another clock, in seconds since the epoch, to compare the host's with; C({{ now().timestamp() }}) is the
+      - The time by another clock, in seconds since the epoch, to compare the host's with; C({{ now().timestamp() }})
+        is the
         controller's. Without it, a clock that is wrong is found only when it is not synchronised.
     type: float
   clock_offset_seconds:
@@ -192,12 +204,14 @@ options:
     type: float
     default: 8.0
   devices_ignore:
-    description: Shell patterns of devices whose errors in the kernel's log are not a finding. A drive without a medium has many.
+    description: Shell patterns of devices whose errors in the kernel's log are not a finding. A drive without a
+      medium has many.
     type: list
     elements: str
     default: ["sr*", "fd*"]
   smart:
-    description: Whether to ask the disks for their health, where C(smartctl) is installed. Sleeping disks are left asleep.
+    description: Whether to ask the disks for their health, where C(smartctl) is installed. Sleeping disks are left
+      asleep.
     type: bool
     default: true
   smart_devices:
@@ -219,19 +233,22 @@ options:
       - /etc/cockpit/ws-certs.d/*.c*rt
   certificates_of_services:
     description:
-      - Whether to look for certificates in the configurations of nginx, Apache, Postfix, Dovecot, HAProxy, PostgreSQL, MySQL,
+      - Whether to look for certificates in the configurations of nginx, Apache, Postfix, Dovecot, HAProxy,
+        PostgreSQL, MySQL,
         OpenLDAP, OpenVPN and Docker.
     type: bool
     default: true
   certificate_scan:
     description:
-      - Shell patterns of certificates that somebody may use. What is found here only is of low severity, and files with more
+      - Shell patterns of certificates that somebody may use. What is found here only is of low severity, and files
+        with more
         than 20 certificates are taken for a store of authorities.
     type: list
     elements: str
     default: [/etc/ssl/*.crt, /etc/ssl/*.pem, /etc/ssl/private/*.crt, /etc/ssl/private/*.pem, /etc/pki/tls/certs/*.crt]
   certificate_medium_days:
-    description: Days before a certificate expires for a finding of medium severity, or a quarter of its life if that is less.
+    description: Days before a certificate expires for a finding of medium severity, or a quarter of its life if that
+      is less.
     type: float
     default: 30.0
   certificate_high_days:
@@ -240,9 +257,11 @@ options:
     default: 7.0
 requirements:
   - Linux with Python 3.8 or newer.
-  - Root, to read the kernel's log, all certificates and the disks, and to write the history. Without it the rest is reviewed.
+  - Root, to read the kernel's log, all certificates and the disks, and to write the history. Without it the rest is
+    reviewed.
 notes:
-  - Tried with Debian 12 (Linux 6.1 and 6.18, systemd 252). The output of smartctl 7.0 to 7.4 and the logs of Linux 4.18 to
+  - Tried with Debian 12 (Linux 6.1 and 6.18, systemd 252). The output of smartctl 7.0 to 7.4 and the logs of Linux
+    4.18 to
     6.18 are known from records of theirs.
   - It opens no port and asks nothing of the network, but what mounted filesystems need to answer.
 seealso:
@@ -352,8 +371,10 @@ filesystems:
     forecast:
       description:
         - When it will be full. C(state) is C(filling), C(stable), C(shrinking), C(full), or C(unknown) with C(why).
-        - While filling, C(full_at), C(earliest) and C(latest) are seconds since the epoch, C(full_on) is a date, C(confidence)
-          is C(high), C(medium) or C(low). C(per_day) is the growth with the bounds C(per_day_lower) and C(per_day_upper).
+        - While filling, C(full_at), C(earliest) and C(latest) are seconds since the epoch, C(full_on) is a date,
+          C(confidence)
+          is C(high), C(medium) or C(low). C(per_day) is the growth with the bounds C(per_day_lower) and
+            C(per_day_upper).
       type: dict
       sample: {state: filling, full_on: "2026-12-05", full_at: 1796428800.0, confidence: high, samples: 13, days: 84.0}
     inodes_forecast:
@@ -365,10 +386,12 @@ filesystems_not_told:
   type: int
   sample: 0
 memory:
-  description: Memory and swap in bytes and percent, what waited for it, and how many processes the kernel killed for want of it.
+  description: Memory and swap in bytes and percent, what waited for it, and how many processes the kernel killed for
+    want of it.
   returned: always
   type: dict
-  sample: {total_bytes: 8589934592, available_bytes: 6442450944, available_percent: 75.0, swap_used_percent: 0.0, oom_kills: 0}
+  sample: {total_bytes: 8589934592, available_bytes: 6442450944, available_percent: 75.0, swap_used_percent: 0.0,
+    oom_kills: 0}
 load:
   description: The load averages, processors, threads, what waited for processors and disks, and the seconds since boot.
   returned: always
@@ -390,12 +413,14 @@ units:
   type: dict
   sample: {state: degraded, jobs: 0, failed: [nginx.service]}
 clock:
-  description: The bound of the clock's error in seconds, the client that keeps it, and the difference to O(reference_time).
+  description: The bound of the clock's error in seconds, the client that keeps it, and the difference to
+    O(reference_time).
   returned: always
   type: dict
   sample: {error_seconds: 0.02, client: chronyd, offset_seconds: 0.4}
 kernel:
-  description: Where the kernel's log was read, and how many errors and killed processes are in it, V(none) in a container.
+  description: Where the kernel's log was read, and how many errors and killed processes are in it, V(none) in a
+    container.
   returned: always
   type: dict
   sample: {sources: [/dev/kmsg], troubles: 0, killed: 0}
@@ -412,7 +437,8 @@ disks:
   elements: str
   sample: [/dev/sda]
 certificates:
-  description: The certificates that were read, with who uses them and the day of the one in the file that expires first.
+  description: The certificates that were read, with who uses them and the day of the one in the file that expires
+    first.
   returned: always
   type: list
   elements: dict

@@ -10,8 +10,8 @@ The trend is the Theil-Sen slope: the median of the slopes between all pairs of 
 be arbitrarily wrong. Its confidence interval is Sen's: the slopes whose ranks lie z sqrt(Var S) / 2 around the middle,
 with the variance of Kendall's S corrected for ties (Gilbert 1987, "Statistical Methods for Environmental Pollution
 Monitoring", 16.4-16.5). Where a jump broke the series, only pairs on one side of it count, and the variances of the
-parts add up (as those of the seasons in Hirsch, Slack and Smith 1982, "Techniques of trend analysis for monthly water quality
-data").
+parts add up (as those of the seasons in Hirsch, Slack and Smith 1982, "Techniques of trend analysis for monthly water
+quality data").
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def gather(host: Host, options: dict[str, Any]) -> dict[str, Any]:
     for name, part in parts.items():
         try:
             facts[name] = part(host, options, facts)
-        except Exception as error:  # kept, and raised where it belongs to a check
+        except Exception as error:  # noqa: BLE001 - kept, and raised where it belongs to a check
             facts[name] = error
     return facts
 
@@ -83,9 +83,9 @@ def _container(host: Host, options: dict[str, Any]) -> str | None:
 
 def _filesystems(host: Host, options: dict[str, Any], _facts: dict[str, Any]) -> dict[str, Any]:
     data = host.read_bytes("/proc/self/mountinfo", 64 * 1024 * 1024)
-    if not data:
-        raise CannotCheck("/proc/self/mountinfo cannot be read", "ls -l /proc/self/mountinfo")
-    table = mounts.parse_mountinfo(data)
+    table = mounts.parse_mountinfo(data or b"")
+    if not table:
+        raise CannotCheck("/proc/self/mountinfo cannot be read", "head /proc/self/mountinfo")
     wanted = mounts.candidates(table, options["exclude_mounts"], options["exclude_types"])
     dropped = wanted[FILESYSTEMS:]
     wanted = wanted[:FILESYSTEMS]
@@ -121,10 +121,14 @@ def _filesystems(host: Host, options: dict[str, Any], _facts: dict[str, Any]) ->
     silent += [
         (by_path[path], value.error) for path, value in answers.items() if value is not None and value.error in broken
     ]
+    # What is not there any more was unmounted meanwhile, or lies hidden below another mount.
+    known = (*broken, "No such file or directory", "")
+    refused = [path for path, value in answers.items() if value is not None and value.error not in known]
     fstab = mounts.parse_fstab(host.read("/etc/fstab", 1 << 20) or "")
     return {
         "filesystems": mounts.figures(wanted, answers),
         "silent": silent,
+        "refused": refused,
         "unasked": [*local, *remote, *(mount.path for mount in dropped)],
         "closed": mounts.unexpectedly_read_only(table, fstab),
         "mounts": len(table),

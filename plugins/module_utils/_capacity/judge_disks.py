@@ -60,7 +60,7 @@ def _kernel(review: Review, kernel: dict[str, Any], options: dict[str, Any]) -> 
             "The kernel told %d times of a %s on %s in %g days, last on %s."
             % (len(troubles), " or ".join(kinds), device, options["kernel_log_days"], minute(last)),
             ["%s %s" % (minute(trouble.entry.time), trouble.entry.message) for trouble in troubles[-10:]],
-            "Make sure of the backup first. A disk: smartctl -a /dev/%s. A filesystem: unmount, then fsck or xfs_repair."
+            "Make sure of the backup first. A disk: smartctl -a /dev/%s. A filesystem: unmount, fsck or xfs_repair."
             % device,
             {"times": len(troubles), "kinds": kinds},
         )

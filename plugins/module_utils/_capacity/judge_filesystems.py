@@ -36,7 +36,10 @@ def judge_filesystems(review: Review, facts: dict[str, Any], options: dict[str, 
     _silent(review, seen)
     _read_only(review, seen["closed"])
     # Where one did not answer, only the others are covered: a ticket about it must not be closed by our not looking.
-    complete = not seen["silent"] and not seen["unasked"]
+    complete = not seen["silent"] and not seen["unasked"] and not seen["refused"]
+    if seen["refused"]:
+        why = "%d filesystems may not be looked at, such as %s" % (len(seen["refused"]), seen["refused"][0])
+        review.skip("capacity.filesystem.full", why, "Run it as root (become: true), or name them in exclude_mounts.")
     # What nobody can write to does not fill up.
     written = [entry for entry in seen["filesystems"] if not entry["read_only"]]
     _each(review, "capacity.filesystem.full", written, complete, lambda entry: _full(review, entry, options))

@@ -76,10 +76,12 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     (r"(?P<d>INFO: task) .{1,200} blocked for more than \d+ seconds", "medium", "task that hangs"),
 )
 # Only one pattern is tried on most lines: that none of these words is in them.
-_HINT = re.compile(r"error|Error|EXT|XFS|journal|offline|nvme|ata\d|md/|EDAC|blocked|F2FS|GFS2|JBD2")
+_HINT = re.compile(r"error|Error|EXT|XFS|BTRFS|journal|offline|nvme|ata\d|md/|EDAC|blocked|F2FS|GFS2|JBD2")
 _COMPILED = [(re.compile(pattern), severity, kind) for pattern, severity, kind in _TROUBLES]
 # "Killed process 123 (name)" since Linux 4.19; before that "Kill process 123 (name) score".
-_OOM = re.compile(r"(?:Out of memory|Memory cgroup out of memory|oom_reaper)?[:,]? ?Killed? process \d+ \(([^)]*)\)")
+_OOM = re.compile(
+    r"(?:(?:Memory cgroup out|Out) of memory: )?Kill(?:ed)? process \d+ \((.{0,64}?)\),? (?:total-vm|score|UID)"
+)
 _SUBJECTS = {"EDAC": "memory", "mce": "hardware", "INFO: task": "hung tasks"}
 
 

@@ -10,14 +10,15 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.upkeep.maintenance.plugins.module_utils._capacity.forecast import (
     DAY,
     HORIZON_DAYS,
     forecast,
     sen,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NOW = 1_790_000_000.0
 LIMIT = 1000.0
@@ -60,7 +61,7 @@ def test_no_sample_at_all() -> None:
 
 def test_an_afternoon_of_runs_is_one_sample() -> None:
     runs = [(NOW - 60 * n, 500.0 + n) for n in range(30)]
-    told = forecast(runs + [(NOW - 8 * DAY, 400.0)], LIMIT, NOW)
+    told = forecast([*runs, (NOW - 8 * DAY, 400.0)], LIMIT, NOW)
     assert told["state"] == "unknown"
     assert told["samples"] == 2
 
@@ -192,7 +193,7 @@ def test_samples_once_a_quarter_still_give_a_trend() -> None:
 
 def test_a_clock_that_went_back_leaves_the_future_out() -> None:
     past = weekly([600, 670, 740, 810])
-    assert forecast(past + [(NOW + 400 * DAY, 20.0)], LIMIT, NOW) == forecast(past, LIMIT, NOW)
+    assert forecast([*past, (NOW + 400 * DAY, 20.0)], LIMIT, NOW) == forecast(past, LIMIT, NOW)
 
 
 def test_a_filesystem_made_larger_has_more_time() -> None:
