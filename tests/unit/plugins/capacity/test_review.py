@@ -30,6 +30,7 @@ KERNEL = ("journalctl", "--quiet", "--no-pager", "--output=short-unix", "--lines
 SMART = ("smartctl", "--json", "--nocheck=standby", "--info", "--health", "--attributes")
 
 RUNNING = "NJobs=0\nNFailedUnits=0\nSystemState=running\n"
+MEMORY = "MemTotal: 8000000 kB\nMemFree: 1 kB\nMemAvailable: 6000000 kB\nSwapTotal: 10 kB\nSwapFree: 10 kB\n"
 MOUNTS = """\
 27 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro
 31 27 254:16 / /var rw,relatime shared:61 - ext4 /dev/vdb rw
@@ -52,7 +53,7 @@ def healthy(**changes: Any) -> FakeHost:
     files: dict[str, str | bytes] = {
         "/proc/self/mountinfo": MOUNTS,
         "/etc/fstab": "/dev/vda1 / ext4 errors=remount-ro 0 1\n/dev/vdb /var ext4 defaults 0 2\n",
-        "/proc/meminfo": "MemTotal: 8000 kB\nMemFree: 100 kB\nMemAvailable: 6000 kB\nSwapTotal: 10 kB\nSwapFree: 10 kB\n",
+        "/proc/meminfo": MEMORY,
         "/proc/loadavg": "0.10 0.20 0.30 1/95 5602\n",
         "/proc/uptime": "8640000.00 1.0\n",
         "/proc/vmstat": "nr_free_pages 5\noom_kill 0\n",
