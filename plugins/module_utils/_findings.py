@@ -66,6 +66,18 @@ class CannotCheck(Exception):  # noqa: N818 - reads as a sentence where it is ra
         self.evidence = list(evidence)
 
 
+class NotApplicable(Exception):  # noqa: N818 - as CannotCheck
+    """A check that means nothing here: why, and how to have it all the same. What was found until then stands.
+
+    :meth:`Review.check` turns it into an entry of ``not_applicable``: neither covered nor a finding.
+    """
+
+    def __init__(self, why: str, how_to_force: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.how_to_force = how_to_force
+
+
 def redact(text: str) -> str:
     """The text with the values of passwords, tokens, keys and URL credentials replaced by asterisks."""
     for pattern, replacement in _SECRETS:
@@ -226,6 +238,8 @@ class Review:
             yield
         except CannotCheck as cannot:
             self.not_run(check, cannot.why, cannot.remedy, cannot.evidence)
+        except NotApplicable as reason:
+            self.skip(check, reason.why, reason.how_to_force)
         except Exception as error:  # noqa: BLE001 - a bug in one check is told as a finding and must not hide the others
             self.not_run(
                 check,

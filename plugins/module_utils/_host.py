@@ -106,7 +106,7 @@ class Host:
             return None
 
     def lock_holder(self, path: str) -> int | None:
-        """The process that holds a lock on a file, or None; asked for, never taken. Only who may read the file is told."""
+        """The process that holds a lock on a file, or None; asked, never taken; only who may read the file is told."""
         try:
             with open(path, "rb") as stream:
                 # struct flock: type, whence, start, length, pid. The kernel answers with the lock that is in the way.

@@ -39,6 +39,7 @@ class FakeHost(Host):
         cpus: int = 2,
         kernel_records: list[str] | None = None,
         write_error: str = "",
+        locks: Mapping[str, int] | None = None,
     ) -> None:
         self.files: dict[str, str | bytes] = dict(files or {})
         self.commands = dict(commands or {})
@@ -52,6 +53,7 @@ class FakeHost(Host):
         self.processors = cpus
         self.records = kernel_records
         self.write_error = write_error
+        self.locks = dict(locks or {})
         self.ran: list[list[str]] = []
         self.written: dict[str, str] = {}
         self.renamed: list[tuple[str, str]] = []
@@ -84,6 +86,12 @@ class FakeHost(Host):
         if isinstance(content, str):
             content = content.encode("utf-8", "surrogateescape")
         return None if content is None else content[:limit]
+
+    def lock_holder(self, path: str) -> int | None:
+        return self.locks.get(path)
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
 
     def glob(self, pattern: str, limit: int = 1000) -> list[str]:
         depth = pattern.count("/")
