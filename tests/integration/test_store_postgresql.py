@@ -267,7 +267,7 @@ def test_locked_by_another_writer(server: Server, url: str, tmp_path: Path, monk
     with open_store(url, tmp_path) as store, open_store(url, tmp_path) as other, other.database.write():
         error = refused(store.check_writable)
         assert "is locked" in error.what
-        assert "upkeep" in error.found
+        assert "held by upkeep at a local socket, pid " in error.found
         assert store.tickets() == []
 
 

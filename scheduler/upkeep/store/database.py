@@ -8,6 +8,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 
 from . import errors
 
@@ -25,6 +26,13 @@ WRITE = "upkeep_write"
 
 ADVISORY_LOCK = 0x55504B454550  # "UPKEEP"
 """PostgreSQL's lock of all writers, so that reconciling never sees half of another's tickets."""
+
+_HOLDERS = """
+SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'a local socket') AS place
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database()
+AND (l.classid::bigint << 32 | l.objid::bigint) = :lock
+"""
 
 
 class Database:
@@ -62,9 +70,20 @@ class Database:
         connection = connection.execution_options(**{WRITE: True})
         with connection.begin():
             if not self.is_sqlite:
-                connection.execute(text(f"SET LOCAL lock_timeout = {int(errors.BUSY_SECONDS * 1000)}"))
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+                self._wait_for_turn(connection)
             yield
+
+    def _wait_for_turn(self, connection: Connection) -> None:
+        connection.execute(text(f"SET LOCAL lock_timeout = {int(errors.BUSY_SECONDS * 1000)}"))
+        try:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != errors.LOCK_NOT_AVAILABLE:
+                raise
+            with self.engine.connect() as other:  # the first one's transaction is broken
+                rows = other.execute(text(_HOLDERS), {"lock": ADVISORY_LOCK})
+                holders = [f"{row.application_name or 'a client'} at {row.place}, pid {row.pid}" for row in rows]
+            raise errors.locked_server(self.place, holders) from error
 
 
 def _on_connect(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:

@@ -73,9 +73,8 @@ def _of_sqlite(error: BaseException | None, path: Path) -> UpkeepError:
         return corrupt(path, str(error))
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return not_writable(path) or read_only(path, str(error))
-    if primary == sqlite3.SQLITE_FULL or (
-        primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _room(path.parent)[0] < NO_ROOM
-    ):
+    failed_to_write = primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    if primary == sqlite3.SQLITE_FULL or (failed_to_write and _has_no_room(path.parent)):
         return full(path.parent)
     if primary == sqlite3.SQLITE_CANTOPEN:
         return not_writable(path) or store_error(
@@ -116,8 +115,10 @@ def not_writable(path: Path) -> UpkeepError | None:
             remedy="Make the folder, or choose another place with UPKEEP_HOME or store.url.",
         )
     # Bits of permission do not tell everything (root, access lists, immutable files): ask the kernel.
-    for place, mode in ((path, os.R_OK | os.W_OK), (folder, os.W_OK | os.X_OK)):
-        if place.exists() and not os.access(place, mode):
+    for place, mode in ((folder, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
+        if os.access(folder, os.X_OK) and not place.exists():
+            continue
+        if not os.access(place, mode):
             return read_only(path, f"no permission to write {place} (mode {place.stat().st_mode & 0o7777:04o})")
     return None
 
@@ -133,6 +134,16 @@ def locked(path: Path) -> UpkeepError:
         remedy="Wait for it to end"
         + (f", or see what it does: ps -fp {holders[0][0]}" if holders else f", or find it: fuser -v {path}")
         + ". Do not delete the files beside the store: they hold its last changes.",
+    )
+
+
+def locked_server(place: Place, holders: list[str]) -> UpkeepError:
+    """Another client holds the store's lock on its server."""
+    return store_error(
+        f"the store {place.url} is locked",
+        expected=f"a turn to write within {BUSY_SECONDS:g} seconds",
+        found="it is held by " + "; ".join(holders) if holders else "another client was writing to it",
+        remedy="Wait for it to end; on the server, pg_terminate_backend(PID) ends it.",
     )
 
 
@@ -183,6 +194,15 @@ def _room(folder: Path) -> tuple[int, int | None]:
     return stat.f_bavail * stat.f_frsize, stat.f_favail if stat.f_files else None
 
 
+def _has_no_room(folder: Path) -> bool:
+    """Whether a write may have failed for want of room."""
+    try:
+        room, inodes = _room(folder)
+    except OSError:
+        return False
+    return room < NO_ROOM or inodes == 0
+
+
 def full(folder: Path) -> UpkeepError:
     """There is no room for what must be kept."""
     try:
@@ -225,11 +245,16 @@ def foreign(place: Place, found: str) -> UpkeepError:
 
 
 # SQLSTATE of PostgreSQL (its manual, appendix A): class or code → what is wrong, what was expected, what to do.
+LOCK_NOT_AVAILABLE = "55P03"
 _POSTGRESQL: dict[str, tuple[str, str, str]] = {
     "25006": ("is read-only", "a server that takes writes", "Point store.url at the primary."),
     "53100": ("has no room left", "room on the server's disk", "Make room on the database server."),
     "53300": ("takes no more connections", "a free connection", "Raise max_connections, or end idle clients."),
-    "55P03": ("is locked", f"a turn to write within {BUSY_SECONDS:g} seconds", "Wait for its holder to end."),
+    LOCK_NOT_AVAILABLE: (
+        "is locked",
+        f"a turn to write within {BUSY_SECONDS:g} seconds",
+        "Wait for its holder to end.",
+    ),
     "28": ("does not let us in", "a user and a password that the server accepts", "Correct store.url or pg_hba.conf."),
     "3D": ("does not exist", "the database that store.url names", "Create it: createdb NAME"),
     "42501": ("does not allow it", "a user that owns its schema", "Grant it CREATE on the schema."),

@@ -115,13 +115,13 @@ def _look_at(path: Path) -> None:
 
     An existing file is never opened here: closing it would drop the locks that SQLite holds on it in this process.
     """
+    wrong = errors.not_writable(path)
+    if wrong is not None:
+        raise wrong
     if path.is_dir():
         raise errors.store_error(
             f"the store {path} cannot be opened", expected="a file", found="a folder", remedy="Correct store.url."
         )
-    wrong = errors.not_writable(path)
-    if wrong is not None:
-        raise wrong
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
@@ -156,10 +156,12 @@ def _migrate(database: Database) -> None:
     """Bring the schema up to ours, once, however many processes begin to at the same time."""
     with errors.told_apart(database.place), database.engine.connect() as connection:
         if database.is_sqlite:
-            _use_wal(connection)
+            # Through the driver: SQLAlchemy would begin a transaction, and within one neither has an effect.
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            _use_wal(driver)
             # Rebuilding a table, SQLite's way of altering it, would otherwise delete what refers to it.
-            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-            connection.rollback()
+            driver.execute("PRAGMA foreign_keys = OFF")
         try:
             with database.writing(connection):
                 revision = _revision(connection, database.place)
@@ -168,15 +170,14 @@ def _migrate(database: Database) -> None:
                 if revision is not None and database.place.path is not None:
                     _copy(database.place.path, revision)
                 _upgrade(connection)
+                _check_references(connection, database)
         finally:
             connection.invalidate()  # with its foreign keys off, it must not go back into the pool
 
 
-def _use_wal(connection: Connection) -> None:
+def _use_wal(driver: sqlite3.Connection) -> None:
     """Readers beside a writer. The switch fails at once while somebody else does it, so try again for a while."""
     deadline = time.monotonic() + errors.BUSY_SECONDS
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
     while True:
         try:
             driver.execute("PRAGMA journal_mode = WAL")
@@ -206,6 +207,19 @@ def _copy(path: Path, revision: str) -> None:
             found=str(error),
             remedy=f"Make room in {path.parent}; the store is unchanged.",
         ) from error
+
+
+def _check_references(connection: Connection, database: Database) -> None:
+    """Raise, so that the migration is undone, when it left a row that refers to nothing."""
+    if database.is_sqlite:
+        lost = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if lost is not None:
+            raise errors.store_error(
+                f"the store {database.place.path} was not migrated",
+                expected="no row that refers to one that is missing",
+                found=f"one in {lost[0]}, which refers to {lost[2]}",
+                remedy="Report this as a fault of Upkeep; the store is unchanged.",
+            )
 
 
 def _upgrade(connection: Connection) -> None:
