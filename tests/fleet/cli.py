@@ -25,6 +25,7 @@ HOST_HELP = "the host: HOST, or FLEET/HOST when several fleets have it"
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done (ssh and exec: the command's own), 1 not done, 2 wrong use."""
     args = _parser().parse_args(argv)
+    os.umask(0o022)
     home = Path(args.home).absolute()
     try:
         if args.verb != "inventory":
@@ -293,8 +294,3 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("keeper", _keeper, "the process that holds a fleet; `up` starts it", "name")
     return parser
-
-
-if __name__ == "__main__":
-    os.umask(0o022)
-    sys.exit(main())

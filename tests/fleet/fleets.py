@@ -21,7 +21,7 @@ from .host import Host
 from .image import Images
 from .repository import Published
 from .state import FIRST_HOST, LAST_HOST, NETWORK, FleetState, HostState, check_name
-from .system import FleetError, check_machine, identity, locked, run, wait_for
+from .system import FleetError, check_machine, identity, locked, run, usual_umask, wait_for
 
 Say = Callable[[str], None]
 
@@ -190,7 +190,7 @@ def up(
     gc(home)
     owner = identity(owner_pid) if owner_pid else None
     fleet = FleetState(home, name, owner=owner, created=time.time())
-    with locked(fleet.lock):
+    with locked(fleet.lock), usual_umask():
         _take_down(home, name)
         try:
             images = Images(home, say)
@@ -354,14 +354,8 @@ def write_inventory(fleet: FleetState) -> None:
 def _start_keeper(fleet: FleetState) -> None:
     """A process of its own session and nobody's child: it outlives this command."""
     with (fleet.folder / "keeper.log").open("ab") as log:
-        command: list[str | Path] = [
-            sys.executable,
-            Path(__file__).with_name("fleet"),
-            "--home",
-            fleet.home,
-            "keeper",
-            fleet.name,
-        ]
+        launcher = str(Path(__file__).with_name("fleet"))
+        command = [sys.executable, launcher, "--home", str(fleet.home), "keeper", fleet.name]
         subprocess.run(
             ["setsid", "--fork", *command],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, cwd="/",

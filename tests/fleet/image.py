@@ -27,7 +27,7 @@ from pathlib import Path
 from . import repository
 from .packages import build as package_build
 from .packages import recipes
-from .system import FleetError, die_with_parent, locked, run
+from .system import FleetError, die_with_parent, locked, run, usual_umask
 
 HERE = Path(__file__).resolve().parent
 FLAVOURS = HERE / "flavours"
@@ -55,7 +55,7 @@ class Images:
         below = [p for p in (self.flavour(flavour), self.base()) if p]
         packages = self.packages()
         day = time.strftime("%Y%m%d", time.gmtime())
-        key = _key(FORMAT, [p.parent.name for p in below], packages.name, _recipe(flavour)["ready"])
+        key = _key(FORMAT, [p.parent.name for p in below], packages.name, _ready_script(flavour).read_text())
         ready = self._once(
             f"ready-{flavour}-{key}-{day}", lambda work: self._build_ready(work, flavour, below, packages)
         )
@@ -135,7 +135,7 @@ class Images:
         if final.is_dir():
             os.utime(final)  # it is in use: see sweep
             return final
-        with locked(self._lock_of(name)):
+        with locked(self._lock_of(name)), usual_umask():
             if final.is_dir():
                 return final
             work = final.with_name(name + ".building")
@@ -193,7 +193,7 @@ class Images:
             [
                 sys.executable, "-c", _CHILD, str(HERE.parents[1]), "with_repository",
                 str(work), ":".join(map(str, below)), str(self.tree()), str(packages / "key.asc"),
-                str(FLAVOURS / flavour / "ready"), *names,
+                str(_ready_script(flavour)), *names,
             ],
             work / "build.log",
             net=True,
@@ -292,11 +292,16 @@ def _tail(log: Path, lines: int = 25) -> str:
 # -- recipes and the machine's apt -------------------------------------------
 
 
+def _ready_script(flavour: str) -> Path:
+    """A flavour without a `ready` of its own takes Debian's."""
+    own = FLAVOURS / flavour / "ready"
+    return own if own.exists() else FLAVOURS / "debian" / "ready"
+
+
 def _recipe(flavour: str) -> dict[str, str]:
     folder = FLAVOURS / flavour
     return {
-        name: (folder / name).read_text() if (folder / name).exists() else ""
-        for name in ("packages.txt", "prepare", "ready")
+        name: (folder / name).read_text() if (folder / name).exists() else "" for name in ("packages.txt", "prepare")
     }
 
 

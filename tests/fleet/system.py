@@ -113,6 +113,16 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int | None]:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def usual_umask() -> Iterator[None]:
+    """Folders that become a host's own must be open to its users, whatever the caller's umask is."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def wait_for(what: Callable[[], Any], seconds: float, pause: float = 0.03) -> Any:
     """Ask until the answer is true, at most `seconds`; the last answer."""
     end = time.monotonic() + seconds

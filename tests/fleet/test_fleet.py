@@ -114,6 +114,15 @@ def test_what_is_left_when_everything_is_killed_goes_with_gc(fleet_factory: Fact
     assert traces(fleet.state) == []
 
 
+def test_a_strict_umask_of_the_caller_does_not_reach_the_hosts(fleet_factory: Factory) -> None:
+    before = os.umask(0o077)
+    try:
+        host = fleet_factory("web1")["web1"]
+    finally:
+        os.umask(before)
+    assert host.ssh("stat -c %a / /etc/hosts", user="nosudo").stdout.split() == ["755", "644"]
+
+
 def test_up_clears_what_an_earlier_fleet_of_this_name_left(fleet_factory: Factory) -> None:
     first = fleet_factory("web1")
     first["web1"].write("/root/old", "old")
@@ -456,14 +465,6 @@ def test_the_inventory_is_ready_for_ansible(fleet_factory: Factory) -> None:
     done = run([ansible, "all", "-i", fleet.ansible_inventory, "-m", "ansible.builtin.command", "-a", "id -u"], cwd="/")
     for host in ("web1", "db1"):
         assert f"{host} | CHANGED | rc=0 >>\n0" in done.stdout
-    asked: list[str | Path] = [
-        "fleet_dnf",
-        "-i",
-        fleet.ansible_inventory,
-        "-m",
-        "debug",
-        "-a",
-        "var=patch_state_manager",
-    ]
+    asked = ["fleet_dnf", "-i", str(fleet.ansible_inventory), "-m", "debug", "-a", "var=patch_state_manager"]
     seen = run([ansible, *asked], cwd="/")
     assert '"patch_state_manager": "dnf"' in seen.stdout
