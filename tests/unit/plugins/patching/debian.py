@@ -73,14 +73,14 @@ def date(moment: float) -> str:
 
 def in_release(label: str, codename: str, made: float, valid_until: float | None = None, more: str = "") -> str:
     """The head of an InRelease file, as Debian's archives sign it."""
-    valid = "Valid-Until: {}\n".format(date(valid_until)) if valid_until is not None else ""
+    valid = f"Valid-Until: {date(valid_until)}\n" if valid_until is not None else ""
     return (
         "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
-        "Origin: Debian\nLabel: {}\nSuite: stable\nVersion: 12\nCodename: {}\nDate: {}\n{}"
-        "Acquire-By-Hash: yes\nArchitectures: amd64\nComponents: main\n{}Description: Debian 12\nSHA256:\n"
+        f"Origin: Debian\nLabel: {label}\nSuite: stable\nVersion: 12\nCodename: {codename}\nDate: {date(made)}\n{valid}"
+        f"Acquire-By-Hash: yes\nArchitectures: amd64\nComponents: main\n{more}Description: Debian 12\nSHA256:\n"
         " e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855        0 main/Contents-amd64\n"
         "-----BEGIN PGP SIGNATURE-----\n"
-    ).format(label, codename, date(made), valid, more)
+    )
 
 
 @dataclass
@@ -99,22 +99,23 @@ class Deb:
 
     def stanza(self) -> str:
         return (
-            "Package: {}\nStatus: {}\nPriority: optional\nSection: misc\nInstalled-Size: 10\n"
-            "Maintainer: Somebody <somebody@example.org>\nArchitecture: {}\nVersion: {}\nDescription: a package\n"
+            f"Package: {self.name}\nStatus: {self.status}\nPriority: optional\nSection: misc\n"
+            f"Maintainer: Somebody <somebody@example.org>\nArchitecture: {self.arch}\nVersion: {self.version}\n"
+            "Description: a package\n"
             " with a second line\n .\n Status: of no meaning here\n"
-        ).format(self.name, self.status, self.arch, self.version)
+        )
 
     def policy(self) -> str:
         candidate = self.candidate or (self.available[0][0] if self.available else self.version)
-        name = self.name if self.arch in ("amd64", "all") else "{}:{}".format(self.name, self.arch)
-        lines = ["{}:".format(name), "  Installed: {}".format(self.version), "  Candidate: {}".format(candidate)]
-        lines += ["  Package pin: {}".format(self.pin)] if self.pin else []
+        name = self.name if self.arch in ("amd64", "all") else f"{self.name}:{self.arch}"
+        lines = [f"{name}:", f"  Installed: {self.version}", f"  Candidate: {candidate}"]
+        lines += [f"  Package pin: {self.pin}"] if self.pin else []
         lines.append("  Version table:")
         for version, (uri, suite, component) in self.available:
-            phased = " (phased %d%%)" % self.phased if self.phased is not None else ""
-            lines.append("     %s %d%s" % (version, self.priority, phased))
-            lines.append("        %d %s %s/%s amd64 Packages" % (self.priority, uri, suite, component))
-        lines += [" *** {} 100".format(self.version), "        100 /var/lib/dpkg/status"]
+            phased = f" (phased {self.phased}%)" if self.phased is not None else ""
+            lines.append(f"     {version} {self.priority}{phased}")
+            lines.append(f"        {self.priority} {uri} {suite}/{component} amd64 Packages")
+        lines += [f" *** {self.version} 100", "        100 /var/lib/dpkg/status"]
         return "\n".join(lines) + "\n"
 
 
@@ -134,9 +135,10 @@ def plan(upgraded: list[str], kept: list[str] = [], new: list[str] = [], removed
         if names:
             rows = [names[start : start + 5] for start in range(0, len(names), 5)]
             text += "{}:\n{}\n".format(heading, "\n".join("  " + " ".join(row) for row in rows))
-    return text + "%d upgraded, %d newly installed, %d to remove and %d not upgraded.\n" % (
-        len(upgraded), len(new), len(removed), len(kept) + len(phased),
-    )  # fmt: skip
+    return text + (
+        f"{len(upgraded)} upgraded, {len(new)} newly installed, {len(removed)} to remove and "
+        f"{len(kept) + len(phased)} not upgraded.\n"
+    )
 
 
 class DebianHost(FakeHost):
@@ -152,7 +154,7 @@ class DebianHost(FakeHost):
                 "Debian-Security", "bookworm-security", NOW - DAY, NOW + 6 * DAY
             ),
             "/var/lib/dpkg/status": "\n".join(deb.stanza() for deb in debs),
-            "/proc/stat": "cpu 1 2 3\nbtime %d\nprocesses 3\n" % (BOOT - 100),
+            "/proc/stat": f"cpu 1 2 3\nbtime {BOOT - 100:.0f}\nprocesses 3\n",
             "/proc/1/stat": "1 (systemd) S 0 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 10000 1 1",
             "/proc/1/maps": "7f00-7f10 r-xp 00000000 fe:00 131 /usr/lib/systemd/systemd\n",
             "/proc/1/cmdline": "/sbin/init\0",
@@ -183,7 +185,7 @@ class DebianHost(FakeHost):
         if argv[:3] == ["apt-cache", "-q", "policy"]:
             did = self.answers.get("policy", "".join(self.debs[name].policy() for name in argv[3:]))
         if did is None:
-            return Ran(127, "", "{}: not found".format(argv[0]))
+            return Ran(127, "", f"{argv[0]}: not found")
         return did if isinstance(did, Ran) else Ran(0, did, "")
 
 
@@ -197,7 +199,7 @@ class Result(dict):  # type: ignore[type-arg]
     def finding(self, check: str, subject: str | None = None) -> dict[str, Any]:
         """The one finding of a check."""
         found = [f for f in self["findings"] if f["check"] == check and subject in (None, f["subject"])]
-        assert len(found) == 1, "%d findings of %s; there are: %s" % (len(found), check, self.checks())
+        assert len(found) == 1, f"{len(found)} findings of {check}; there are: {self.checks()}"
         return found[0]
 
     def checks(self) -> list[tuple[str, str, str]]:

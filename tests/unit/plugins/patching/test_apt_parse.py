@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import apt_parse as parse
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import apt_parse as parse
 
 POLICY = """\
 openssl:
@@ -62,13 +63,13 @@ UPDATE_ERR = """\
 E: The repository 'http://127.0.0.1:18765 missing Release' does not have a Release file.
 E: The repository 'http://127.0.0.1:18765 unsigned Release' is not signed.
 E: The repository 'http://127.0.0.1:18765 good2 Release' is no longer signed.
-W: GPG error: http://127.0.0.1:18765 nokey InRelease: The following signatures couldn't be verified because the public key \
-is not available: NO_PUBKEY 6DBE8569C5888330
+W: GPG error: http://127.0.0.1:18765 nokey InRelease: The following signatures couldn't be verified because the \
+public key is not available: NO_PUBKEY 6DBE8569C5888330
 E: The repository 'http://127.0.0.1:18765 nokey InRelease' is not signed.
-E: Release file for http://user:secret@deb.example.org/debian/dists/bookworm-security/InRelease is expired (invalid since \
-12d 3h 5min 1s). Updates for this repository will not be applied.
-E: Release file for http://deb.example.org/debian/dists/future/InRelease is not valid yet (invalid for another 364d 12h). \
-Updates for this repository will not be applied.
+E: Release file for http://user:secret@deb.example.org/debian/dists/bookworm-security/InRelease is expired (\
+invalid since 12d 3h 5min 1s). Updates for this repository will not be applied.
+E: Release file for http://deb.example.org/debian/dists/future/InRelease is not valid yet (invalid for \
+another 364d 12h). Updates for this repository will not be applied.
 W: Failed to fetch http://10.0.0.1/debian/dists/bookworm/InRelease  Connection timed out
 W: Some index files failed to download. They have been ignored, or old ones used instead.
 """
@@ -120,7 +121,8 @@ def test_policy() -> None:
 def test_refresh() -> None:
     refresh = parse.parse_refresh(UPDATE_OUT + UPDATE_ERR)
     assert refresh.unreachable == {
-        "http://127.0.0.1:1/debian down": "Could not connect to 127.0.0.1:1 (127.0.0.1). - connect (111: Connection refused)",
+        "http://127.0.0.1:1/debian down": "Could not connect to 127.0.0.1:1 (127.0.0.1). "
+        "- connect (111: Connection refused)",
         "http://127.0.0.1:18765 missing": "404  File not found [IP: 127.0.0.1 18765]",
         "http://127.0.0.1:18765 half": "Could not resolve '127.0.0.1' [IP: 127.0.0.1 18765]",
         "http://10.0.0.1/debian bookworm": "Failed to fetch http://10.0.0.1/debian/dists/bookworm/InRelease  "
@@ -148,7 +150,7 @@ def test_plan() -> None:
 
 @pytest.mark.parametrize("cut", ["8 upgraded", "  dpkg-dev", "The following packages will be upgraded"])
 def test_a_plan_that_was_cut_or_changed_is_not_complete(cut: str) -> None:
-    assert not parse.parse_plan(UPGRADE.split(cut)[0]).complete
+    assert not parse.parse_plan(UPGRADE.split(cut, maxsplit=1)[0]).complete
     without = "\n".join(line for line in UPGRADE.splitlines() if not line.startswith(cut))
     assert not parse.parse_plan(without).complete
 
@@ -297,21 +299,27 @@ def test_config() -> None:
 
 
 def test_preferences() -> None:
-    text = "Package: *\nPin: release a=testing\nPin-Priority: 100\n\nPackage: nginx nginx-*\nPin: version 1.*\nPin-Priority: 1001\n"
+    text = (
+        "Package: *\nPin: release a=testing\nPin-Priority: 100\n\n"
+        "Package: nginx nginx-*\nPin: version 1.*\nPin-Priority: 1001\n"
+    )
     assert parse.pinned_patterns(text) == ["nginx", "nginx-*"]
     assert parse.pinned_patterns("Explanation: no pin\nPackage: x\n") == []
 
 
 def test_logs() -> None:
     history = (
-        "\nStart-Date: 2026-01-02  03:04:05\nCommandline: apt-get upgrade\nUpgrade: a:amd64 (1, 2)\nEnd-Date: 2026-01-02  03:05:06\n"
-        "\nStart-Date: 2026-02-02  03:04:05\nCommandline: apt-get install b\nInstall: b:amd64 (1)\nEnd-Date: 2026-02-02  03:05:06\n"
+        "\nStart-Date: 2026-01-02  03:04:05\nCommandline: apt-get upgrade\n"
+        "Upgrade: a:amd64 (1, 2)\nEnd-Date: 2026-01-02  03:05:06\n"
+        "\nStart-Date: 2026-02-02  03:04:05\nCommandline: apt-get install b\n"
+        "Install: b:amd64 (1)\nEnd-Date: 2026-02-02  03:05:06\n"
     )
     assert parse.last_history_upgrade(history) == (2026, 1, 2, 3, 5, 6)
     assert parse.last_history_upgrade("Upgrade: a\n") is None
     dpkg = (
         "2025-06-24 14:36:25 startup archives unpack\n2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36 252.38\n"
-        "2025-06-25 14:36:25 upgrade libudev1:amd64 252.36 252.38\n2025-06-26 14:36:25 status installed upgrade-system:all 1\n"
+        "2025-06-25 14:36:25 upgrade libudev1:amd64 252.36 252.38\n"
+        "2025-06-26 14:36:25 status installed upgrade-system:all 1\n"
     )
     assert parse.last_dpkg_upgrade(dpkg) == (2025, 6, 25, 14, 36, 25)
     assert parse.last_dpkg_upgrade("") is None

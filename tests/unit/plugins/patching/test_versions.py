@@ -9,9 +9,10 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.versions import compare_deb, compare_rpm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.versions import compare_deb, compare_rpm
 
 DEB = [
     ("1.0-1", "1.0-1", 0),
