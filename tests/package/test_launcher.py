@@ -11,9 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+
+from tests.run.machine import ROOT
 
 from .conftest import copy_checkout
 
@@ -184,6 +189,52 @@ def test_without_network_the_first_start_says_so(tmp_path: Path, surroundings: S
     assert "to do:" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (copy / ".venv" / "made-from").exists()
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, surroundings: Surroundings) -> Iterator[tuple[str, list[str]]]:
+    """An index that has the installer and nothing else: its address, and who asked it for what."""
+    subprocess.run(["/usr/bin/python3", "-m", "venv", tmp_path / "pip"], check=True)
+    fetch = [tmp_path / "pip/bin/pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    fetch += ["-r", ROOT / "requirements" / "bootstrap.txt", "-d", tmp_path / "files"]
+    subprocess.run(fetch, env=surroundings, check=True)
+    (wheel,) = (tmp_path / "files").iterdir()
+    asked: list[str] = []
+
+    class Mirror(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.headers['User-Agent'].partition('/')[0]} {self.path}")
+            page = f"<a href='/files/{wheel.name}'>{wheel.name}</a>".encode()
+            body = {"/simple/uv/": page, f"/files/{wheel.name}": wheel.read_bytes()}.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Type", "text/html" if body == page else "application/octet-stream")
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/simple/", asked
+        server.shutdown()
+
+
+def test_the_mirror_that_pip_knows_is_used_for_all(
+    tmp_path: Path, surroundings: Surroundings, mirror: tuple[str, list[str]]
+) -> None:
+    """Nobody who has set up pip for a mirror has to find out that uv does not read pip's settings."""
+    address, asked = mirror
+    copy = copy_checkout(tmp_path / "clone")
+    configuration = tmp_path / "pip.conf"
+    configuration.write_text(f"[global]\nindex-url = {address}\n", encoding="utf-8")
+    env = surroundings | {"PIP_CONFIG_FILE": str(configuration), "PIP_NO_CACHE_DIR": "1", "UV_NO_CACHE": "1"}
+    done = start(copy, env, "--upkeep-environment")
+    assert done.returncode == 4
+    assert "the packages could not be fetched" in done.stderr
+    assert "pip /simple/uv/" in asked
+    assert "uv /simple/alembic/" in asked
 
 
 def fake_python(folder: Path, *, marker: Path) -> Path:

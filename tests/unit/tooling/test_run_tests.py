@@ -65,8 +65,8 @@ def test_pytest_finding_no_test_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_packages_are_those_of_the_chosen_parts() -> None:
-    text = "# a comment\n\ngit  # lists files\nmmdebstrap  # [fleet molecule] builds the base image\nlibc6-dev # [unit] x\n"
-    assert read_packages(text, {"fleet"}) == {"git": "lists files", "mmdebstrap": "builds the base image"}
+    text = "# a comment\n\ngit  # lists files\nmmdebstrap  # [fleet molecule] builds an image\nlibc6-dev # [unit] x\n"
+    assert read_packages(text, {"fleet"}) == {"git": "lists files", "mmdebstrap": "builds an image"}
     assert read_packages(text, {"unit"}) == {"git": "lists files", "libc6-dev": "x"}
 
 
