@@ -47,6 +47,10 @@ REMOTE = frozenset(
 )
 """Types that another machine answers for; each is asked by itself, as every type that begins with "fuse"."""
 
+CLOSED = frozenset({"emergency_ro", "shutdown"})
+"""How Linux 6.15 and later show a filesystem that the kernel has closed: after errors=remount-ro, and after a shutdown.
+The mount itself still says "rw" then."""
+
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -65,7 +69,7 @@ class Mount(NamedTuple):
 
     @property
     def read_only(self) -> bool:
-        return "ro" in self.options or "ro" in self.super_options
+        return "ro" in self.options or bool(self.super_options & {"ro", *CLOSED})
 
     @property
     def remote(self) -> bool:
@@ -117,8 +121,7 @@ def unexpectedly_read_only(mounts: Iterable[Mount], fstab: Mapping[str, frozense
     for mount in mounts:
         if mount.type in PSEUDO or mount.type in IMAGES:
             continue
-        # Linux 6.15 and later say so: after errors=remount-ro, and after a shutdown of the filesystem.
-        emergency = mount.super_options & {"emergency_ro", "shutdown"}
+        emergency = mount.super_options & CLOSED
         wanted = fstab.get(mount.path)
         if emergency or (mount.read_only and wanted is not None and not wanted & {"ro", "noauto"}):
             closed.append(mount)

@@ -18,6 +18,11 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._capacity.kerne
 LINES = [
     ("EXT4-fs error (device sda1): ext4_lookup:1787: inode #2: comm ls: deleted inode referenced: 12", "sda1", "high"),
     ("EXT4-fs error (device dm-3) in ext4_reserve_inode_write:5764: Journal has aborted", "dm-3", "high"),
+    (
+        "EXT4-fs error (device loop2): htree_dirblock_to_tree:1051: inode #12: comm ls: failed checksum",
+        "loop2",
+        "high",
+    ),
     ("EXT4-fs (sda1): Remounting filesystem read-only", "sda1", "high"),
     ("Aborting journal on device sda1-8.", "sda1", "high"),
     ("Aborting journal on device dm-0-8.", "dm-0", "high"),
