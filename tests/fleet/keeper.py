@@ -173,10 +173,11 @@ def _keep_host(fleet: FleetState, host: HostState) -> None:
     run(["ip", "-batch", "-"], input="\n".join(cable) + "\n")
     _make_personal(fleet, host, root)
     hold = folder / "hold"
+    machine = f"{fleet.name}-{host.name}".replace("_", "-")
     command = [
         # A process namespace around nspawn: killed, it leaves the host's systemd running otherwise.
         "unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc",
-        "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--machine={fleet.name}-{host.name}",
+        "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--machine={machine}",
         f"--hostname={host.name}", f"--directory={root}", "--network-namespace-path=/proc/self/ns/net",
         "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
         # Reading the state of the clock is allowed on a real host; setting it stays forbidden for want of CAP_SYS_TIME.

@@ -63,7 +63,7 @@ def read_faults(control: Path) -> dict[str, str]:
 
 def write_faults(control: Path, faults: dict[str, str]) -> None:
     """Change what is wrong, in one step."""
-    new = control.with_suffix(".new")
+    new = control.with_name(control.name + ".new")
     new.write_text(json.dumps(faults))
     os.replace(new, control)
 
@@ -82,8 +82,8 @@ def serve(address: tuple[str, int], folder: Path, control: Path) -> NoReturn:
         elif not down and not listening:
             listening = _Server(address, handler)
             listening.timeout = 0.1
-        if not applied.exists() or applied.read_text() != json.dumps(faults):
-            applied.write_text(json.dumps(faults))
+        if not applied.exists() or read_faults(applied) != faults:
+            write_faults(applied, faults)
         if listening:
             listening.handle_request()
         else:

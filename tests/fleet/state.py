@@ -27,8 +27,9 @@ SERVER = 2  # the repository
 FIRST_HOST = 11
 LAST_HOST = 250
 
-# A host's name is also the name of its end of the cable, and Linux allows 15 characters there.
-NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
+# A host's name is also the name of its end of the cable, and Linux allows 15 characters there. A fleet's name is part
+# of the path of a socket, and Linux allows 107 there.
+NAMES = {"host": re.compile(r"[a-z][a-z0-9-]{0,14}"), "fleet": re.compile(r"[a-z][a-z0-9_-]{0,29}")}
 
 
 def default_home() -> Path:
@@ -123,7 +124,11 @@ class FleetState:
 def names(home: Path) -> list[str]:
     """Every fleet that has a folder, whole or not."""
     folder = home / "fleets"
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and NAME.fullmatch(p.name)) if folder.is_dir() else []
+    return (
+        sorted(p.name for p in folder.iterdir() if p.is_dir() and NAMES["fleet"].fullmatch(p.name))
+        if folder.is_dir()
+        else []
+    )
 
 
 def load_all(home: Path) -> list[FleetState]:
@@ -140,9 +145,10 @@ def load_all(home: Path) -> list[FleetState]:
 
 def check_name(what: str, name: str) -> str:
     """The name itself; FleetError when it cannot be one."""
-    if not NAME.fullmatch(name):
+    if not NAMES[what].fullmatch(name):
+        kinds, most = ("digits and hyphens", 15) if what == "host" else ("digits, hyphens and underscores", 30)
         raise FleetError(
-            f"{name!r} cannot be the name of a {what}: a small letter first, then small letters, digits and hyphens, "
-            "15 characters at most."
+            f"{name!r} cannot be the name of a {what}: a small letter first, then small letters, {kinds}, "
+            f"{most} characters at most."
         )
     return name
