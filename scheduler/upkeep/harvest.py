@@ -89,7 +89,7 @@ class Harvest:
 
     def _ok(self, host: str, data: Mapping[str, Any]) -> Iterator[Record]:
         task, action, result = _origin(data)
-        if self._items.pop(host, None) == data.get("task_uuid") and action.startswith(_results.COLLECTION):
+        if self._items.pop(host, "") == str(data.get("task_uuid")) and action.startswith(_results.COLLECTION):
             return  # Told item by item already.
         self._note_skipped(result)
         yield from _results.of_result(host, task, action, result)

@@ -135,8 +135,8 @@ def test_a_host_cannot_forge_the_events_of_another(rig: Rig) -> None:
     playbook = rig.playbook("p.yml", {"name": "Forge", "upkeep.maintenance.forges": {}})
     _code, document = rig.run(playbook, "-l", "h2")
     records = rig.records(document)
-    # The attack did arrive, or this test says nothing.
-    assert "runner_on_ok" in (Path(document["artifacts"]) / "ansible.log").read_text() or document["error"] is None
+    # The attack did arrive: ansible-runner took the forged event for one, and cut it out of the warning's text.
+    assert "[WARNING]: \n" in (Path(document["artifacts"]) / "ansible.log").read_text()
     assert not any(record.get("host") == "h1" for record in records)
     assert all(one["cleared"] == 0 for one in document["tickets"])
 
@@ -223,7 +223,7 @@ def test_variables_are_given_as_ansible_takes_them_and_not_by_arguments(rig: Rig
             }
         },
         {
-            "ansible.builtin.shell": "! tr '\\0' '\\n' < /proc/$(pgrep -of ansible-playbook.*p.yml)/cmdline | grep -q 'two words'"
+            "ansible.builtin.shell": "! tr '\\0' '\\n' </proc/$(pgrep -of ansible-playbook.*p.yml)/cmdline | grep -q two"
         },
     )
     words = ["-e", "first='two words' second=1", "-e", '{"third": [3]}', "-e", "@more.yml", "-e", "fourth=over"]
@@ -365,9 +365,9 @@ print(json.dumps([outcome.state, seen[0], resource.getrusage(resource.RUSAGE_SEL
 
 def test_memory_does_not_grow_with_the_number_of_events(rig: Rig) -> None:
     peaks = []
-    for number, items in enumerate((10, 3000)):
+    for number, items in enumerate((10, 200)):
         playbook = rig.playbook(
-            f"{items}.yml", {"ansible.builtin.debug": {"msg": "x" * 1000}, "loop": list(range(items))}
+            f"{items}.yml", {"ansible.builtin.debug": {"msg": "x" * 50_000}, "loop": list(range(items))}
         )
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, playbook, rig.inventory, rig.folder / f"run-{number}"],
@@ -377,7 +377,7 @@ def test_memory_does_not_grow_with_the_number_of_events(rig: Rig) -> None:
             check=True,
         )
         state, seen, peak = json.loads(done.stdout)
-        assert (state, seen >= 2 * items) == ("finished", True)
+        assert (state, seen >= 2 * items) == ("finished", True)  # two hosts
         peaks.append(peak)
-    # 6000 events with 6 MB of results and as much output; a page or two, and the final event of the loop itself.
-    assert peaks[1] - peaks[0] < 40 * 1024, peaks
+    # 400 events with 20 MB of results and as much output.
+    assert peaks[1] - peaks[0] < 8 * 1024, peaks
