@@ -9,8 +9,6 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import x509
-
 if TYPE_CHECKING:
     from .._host import Host
 
@@ -105,6 +103,8 @@ def gather_certificates(host: Host, options: dict[str, Any], _facts: dict[str, A
                 continue
             entry["error"] = "it cannot be read"
         else:
+            from . import x509  # here, since most hosts have no certificate to read
+
             try:
                 entry["certificates"] = x509.read_certificates(data, BUNDLE + 1)
             except ValueError as error:
@@ -121,7 +121,6 @@ def _of_services(host: Host, users: dict[str, set[str]]) -> None:
     """Add the certificates that the configurations of known services name."""
     left = CONFIGS
     for service, patterns, directive, folder in _SERVICES:
-        expression = re.compile(directive, re.M)
         for pattern in patterns:
             for config in host.glob(pattern) if "*" in pattern else [pattern]:
                 if left <= 0:
@@ -130,9 +129,8 @@ def _of_services(host: Host, users: dict[str, set[str]]) -> None:
                 if text is None:
                     continue
                 left -= 1
-                for named in expression.findall(
-                    "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-                ):
+                active = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+                for named in re.findall(directive, active, re.M):
                     # A variable is filled in when a client asks; without a folder there is nowhere to begin.
                     if "$" in named or "%" in named or not (named.startswith("/") or folder):
                         continue

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# A record of /dev/kmsg (Documentation/ABI/testing/dev-kmsg): priority, sequence number, microseconds since boot, flags.
-_RECORD = re.compile(r"(\d+),(\d+),(\d+),[^;]*;([^\n]*)")
 # journalctl -o short-unix
 _JOURNAL = re.compile(r"(\d+\.\d+) \S+ kernel: (.*)")
 
@@ -77,7 +75,6 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
 )
 # Only one pattern is tried on most lines: that none of these words is in them.
 _HINT = re.compile(r"error|Error|EXT|XFS|BTRFS|journal|offline|nvme|ata\d|md/|EDAC|blocked|F2FS|GFS2|JBD2")
-_COMPILED = [(re.compile(pattern), severity, kind) for pattern, severity, kind in _TROUBLES]
 # "Killed process 123 (name)" since Linux 4.19; before that "Kill process 123 (name) score".
 _OOM = re.compile(
     r"(?:(?:Memory cgroup out|Out) of memory: )?Kill(?:ed)? process \d+ \((.{0,64}?)\),? (?:total-vm|score|UID)"
@@ -88,18 +85,20 @@ _SUBJECTS = {"EDAC": "memory", "mce": "hardware", "INFO: task": "hung tasks"}
 def records(lines: list[str], boot: float) -> tuple[list[Entry], bool]:
     """Entries of the kernel's own (userspace can write there too), and whether older ones have been pushed out.
 
-    ``boot`` is the time of boot in seconds since the epoch.
+    A record is ``priority,sequence number,microseconds since boot,flags;message``, with lines of keys behind it
+    (Documentation/ABI/testing/dev-kmsg). ``boot`` is the time of boot in seconds since the epoch.
     """
     entries = []
     first = None
     for line in lines:
-        match = _RECORD.match(line)
-        if not match:
+        head, separator, message = line.partition(";")
+        fields = head.split(",")
+        if not separator or not all(field.isdecimal() for field in fields[:3]) or len(fields) < 3:
             continue
         if first is None:
-            first = int(match.group(2))
-        if int(match.group(1)) < 8:  # facility 0, kern
-            entries.append(Entry(boot + int(match.group(3)) / 1e6, match.group(4)))
+            first = int(fields[1])
+        if int(fields[0]) < 8:  # facility 0, kern
+            entries.append(Entry(boot + int(fields[2]) / 1e6, message.split("\n", 1)[0]))
     return entries, bool(first)
 
 
@@ -116,8 +115,8 @@ def troubles(entries: list[Entry]) -> list[Trouble]:
         message = entry.message[:1000]
         if not _HINT.search(message):
             continue
-        for pattern, severity, kind in _COMPILED:
-            match = pattern.match(message)
+        for pattern, severity, kind in _TROUBLES:
+            match = re.match(pattern, message)  # compiled when a line first needs it: most logs have none
             if match:
                 device = match.group("d") or "an unnamed disk"
                 found.append(Trouble(_SUBJECTS.get(device, device), severity, kind, entry))
