@@ -20,8 +20,8 @@ from ..errors import NOT_RUN, UpkeepError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BUSY_SECONDS = 20.0
-"""How long to wait for another writer. Recording 100,000 findings holds the store for about half of it."""
+BUSY_SECONDS = 30.0
+"""How long to wait for another writer. Recording 100,000 findings holds the store for a third of it."""
 
 MIN_ROOM = 64 * 1024 * 1024
 """Bytes that must be free before a run: its findings with their evidence, and the write-ahead log, and to spare."""

@@ -27,7 +27,7 @@ def test_the_migrations_make_the_tables_of_the_schema(tmp_path: Path) -> None:
     with open_store(None, tmp_path) as store, store.database.read() as connection:
         options = {"version_table": schema.VERSION_TABLE, "compare_server_default": True}
         context = MigrationContext.configure(connection, opts=options)
-        assert compare_metadata(context, schema.metadata) == []
+        assert compare_metadata(context, schema.whole()) == []
 
 
 def test_revisions_are_numbers_in_a_row_and_the_newest_is_ours() -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from upkeep.store.schema import VERSION_TABLE, metadata
+from upkeep.store.schema import VERSION_TABLE, whole
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=whole(),
     version_table=VERSION_TABLE,
     render_as_batch=True,
     transactional_ddl=True,
