@@ -41,7 +41,7 @@ def upkeep(tmp_path_factory: pytest.TempPathFactory) -> Upkeep:
 def healthy(hosts: Fleet, upkeep: Upkeep) -> dict[str, Any]:
     """The first run: each host is as Debian made it, but for one unit that failed."""
     hosts["web1"].break_("failed-unit")
-    return upkeep.json("run", "weekly", "-i", hosts.ansible_inventory)
+    return upkeep.json("run", "weekly", "-i", hosts.ansible_inventory, "-e", "host_review_timeout=60")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def failing(healthy: dict[str, Any], hosts: Fleet, upkeep: Upkeep) -> dict[str, 
     hosts["hung"].hang()
     for host, fault in BROKEN.items():
         hosts[host].break_(fault)
-    return upkeep.json("run", "weekly", "-i", hosts.ansible_inventory)
+    return upkeep.json("run", "weekly", "-i", hosts.ansible_inventory, "-e", "host_review_timeout=60")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def mended(failing: dict[str, Any], hosts: Fleet, upkeep: Upkeep) -> dict[str, A
     hosts["hung"].hang(False)
     for host, fault in BROKEN.items():
         hosts[host].mend(fault)
-    return upkeep.json("run", "weekly", "-i", hosts.ansible_inventory)
+    return upkeep.json("run", "weekly", "-i", hosts.ansible_inventory, "-e", "host_review_timeout=60")
 
 
 def found(run: dict[str, Any], host: str) -> dict[str, dict[str, Any]]:
