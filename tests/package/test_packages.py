@@ -144,6 +144,7 @@ def succeed(*command: str | Path, env: dict[str, str], cwd: Path) -> str:
 
 def locked_environment(venv: Path, env: dict[str, str]) -> Path:
     """An environment that holds what the lock holds, and nothing of ours."""
+    env = env | {"UV_SYSTEM_CERTS": "1"}  # as the launcher does: who runs a proxy has told the system, not uv
     succeed(UV, "venv", "--quiet", "--python", "/usr/bin/python3", venv, env=env, cwd=ROOT)
     lock = ROOT / "requirements" / "runtime.txt"
     succeed(UV, "pip", "sync", "--quiet", "--python", venv / "bin/python", "--require-hashes", lock, env=env, cwd=ROOT)

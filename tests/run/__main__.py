@@ -86,13 +86,14 @@ def _lock(packages: list[str]) -> int:
     compile_lock += ["--no-emit-index-url", *(f"--upgrade-package={name}" for name in packages)]
     compile_lock += [] if packages else ["--upgrade"]
     bootstrap, runtime, dev = (f"requirements/{name}.txt" for name in ("bootstrap", "runtime", "dev"))
+    settings = {"UV_CUSTOM_COMPILE_COMMAND": "./run-tests lock", "UV_SYSTEM_CERTS": "1"}
     for command in (
         [*compile_lock, "requirements/bootstrap.in", "-o", bootstrap],
         [*compile_lock, "pyproject.toml", "-o", runtime],
         # Constrained by the other two: the developers' environment must hold the users' one.
         [*compile_lock, "pyproject.toml", "--all-extras", "--group=dev", "-c", runtime, "-c", bootstrap, "-o", dev],
     ):
-        code, _ = run(command, limit=600, env={"UV_CUSTOM_COMPILE_COMMAND": "./run-tests lock"})
+        code, _ = run(command, limit=600, env=settings)
         if code != 0:
             return 1
     say("run-tests: the locks are written; ./upkeep and ./run-tests follow them at their next start")
