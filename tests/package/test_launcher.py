@@ -153,12 +153,13 @@ def test_an_interrupted_set_up_is_redone(checkout: Path, surroundings: Surroundi
     assert_whole(checkout)
 
 
-# What is installed, as the environment's own Python sees it: each package's version, and the files of it that are missing.
+# What is installed, as the environment's own Python sees it: each package's version, and those of its files that miss.
 INSPECT = """
-import importlib.metadata, json
+import importlib.metadata, json, sysconfig
 print(json.dumps({
-    d.name.lower().replace("_", "-").replace(".", "-"): [d.version, [str(f) for f in d.files if not f.locate().exists()]]
-    for d in importlib.metadata.distributions() if "/usr/" not in str(d.locate_file(""))
+    dist.name.lower().replace("_", "-").replace(".", "-"):
+        [dist.version, [str(file) for file in dist.files if not file.locate().exists()]]
+    for dist in importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
 }))
 """
 
