@@ -314,7 +314,9 @@ def _parse(path: Path) -> tuple[Any, Problem | None]:
             )
         said = ", ".join(filter(None, [error.context, error.problem]))
         return None, Problem(line, "", "this is not YAML", f"YAML ({said})", shown or "the end of the file")
-    except (YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        return None, Problem(0, "", "it is nested too deeply", "a few levels", "hundreds of them")
+    except (YAMLError, ValueError) as error:
         return None, Problem(0, "", "this is not YAML", "YAML", str(error).splitlines()[0][:200] if str(error) else "")
     if tree is None:
         return CommentedMap(), None  # empty, or only comments: all defaults
