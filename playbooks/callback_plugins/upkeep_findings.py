@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-# Ansible loads what lies beside a playbook by itself: so the table needs no configuration for the collection's playbooks.
+# Ansible loads what lies beside a playbook by itself: the collection's playbooks need no configuration for the table.
 DOCUMENTATION = r"""
 name: upkeep_findings
 type: aggregate

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - Upkeep contributors (@upkeep)
 description:
-  - Shows what the modules of this collection found, the worst first, after the recap of a plain C(ansible-playbook) run.
+  - Shows what the modules of this collection found, the worst first, after the recap of C(ansible-playbook).
   - It can leave a results file, which C(upkeep record FILE) turns into the same tickets as C(upkeep run).
   - The playbooks of this collection bring it with them. Others enable it with
     C(callbacks_enabled = upkeep.maintenance.findings).
@@ -73,7 +73,9 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_stats(self, stats):
         for host in sorted(stats.processed):
             counts = stats.summarize(host)
-            self._keep(_results.of_stats(host, counts["ok"], counts["changed"], counts["failures"], counts["unreachable"]))
+            self._keep(
+                _results.of_stats(host, counts["ok"], counts["changed"], counts["failures"], counts["unreachable"])
+            )
         for row in self._table.lines(self._display.columns, self.get_option("table_rows")):
             self._display.display(row)
         self._finish()
@@ -96,8 +98,8 @@ class CallbackModule(CallbackBase):
             )
         except OSError as error:
             self._display.warning(
-                "upkeep: the results file cannot be written: expected a folder that can be written to at %s, found: %s. "
-                "The run goes on without it." % (os.path.dirname(os.path.abspath(target)), error.strerror)
+                "upkeep: the results file cannot be written: expected a folder that can be written to at %s, "
+                "found: %s. The run goes on without it." % (os.path.dirname(os.path.abspath(target)), error.strerror)
             )
             return
         self._write(_results.run_record(str(uuid.uuid4()), self._playbook, self._check_mode, time.time()))

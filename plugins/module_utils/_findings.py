@@ -40,14 +40,14 @@ CHECK_NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){2}$")
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _ESCAPE_SEQUENCE = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\\\)|[@-Z\\\\-_])")
 
-_SECRET_NAME = (
-    r"[\w.-]*(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|accesskey|private[_-]?key|credential)[\w.-]*"
+_HIDDEN_NAME = (
+    r"[\w.-]*(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w.-]*"
 )
 _SECRETS = (
     # key=value, key: value and "key": "value"; the value ends at white space, a quote or a separator.
-    (re.compile(r"(?i)\b(%s)([\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"',;&]+)" % _SECRET_NAME), r"\1\2********"),
+    (re.compile(r"(?i)\b(%s)([\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"',;&]+)" % _HIDDEN_NAME), r"\1\2********"),
     # --password value
-    (re.compile(r"(?i)(--?%s\s+)(?!-)(\S+)" % _SECRET_NAME), r"\1********"),
+    (re.compile(r"(?i)(--?%s\s+)(?!-)(\S+)" % _HIDDEN_NAME), r"\1********"),
     # scheme://user:password@host
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+@"), r"\1********@"),
     (re.compile(r"(?i)\b(authorization\s*:\s*)(?:(basic|bearer|token)\s+)?\S+"), r"\1\2 ********"),
@@ -95,7 +95,9 @@ def clean_line(value: Any, limit: int) -> str:
     # Cut before the patterns run: what they cost must not depend on what a hostile host sends.
     text = value if isinstance(value, str) else str(value)
     text = _ESCAPE_SEQUENCE.sub("", text[: limit * 4])
-    text = _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", redact(text.replace("\r", " ").replace("\n", " ").replace("\t", " ")))
+    text = _UNSAFE.sub(
+        "\N{REPLACEMENT CHARACTER}", redact(text.replace("\r", " ").replace("\n", " ").replace("\t", " "))
+    )
     text = text.strip()
     return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
@@ -233,7 +235,12 @@ class Review:
     def not_run(self, check: str, why: str, remedy: str = "", evidence: Iterable[Any] = ()) -> None:
         """Record that a check should have run and could not: a finding ``<area>.check.not_run`` about that check."""
         self.found(
-            self.area + ".check.not_run", check, "medium", "%s could not be checked: %s" % (check, why), evidence, remedy
+            self.area + ".check.not_run",
+            check,
+            "medium",
+            "%s could not be checked: %s" % (check, why),
+            evidence,
+            remedy,
         )
 
     @contextmanager

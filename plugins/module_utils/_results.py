@@ -8,10 +8,12 @@ Two writers, one format: the callback plugin (a plain ``ansible-playbook`` run) 
 
 Records, by their ``type``:
 
-``run``       first: ``format`` (1), ``id`` (unique: a file is recorded once), ``playbook``, ``check_mode``, ``started`` (seconds since the epoch)
+``run``       first: ``format`` (1), ``id`` (unique: a file is recorded once), ``playbook``, ``check_mode``, ``started``
+              (seconds since the epoch)
 ``finding``   ``host``, ``finding`` (the contract's dictionary)
 ``coverage``  ``host``, ``coverage`` (a list of the contract's entries)
-``host``      last but one, for each host: ``host``, ``state`` (ok | failed | unreachable), ``ok``, ``changed``, ``failed``
+``host``      last but one, for each host: ``host``, ``state`` (ok | failed | unreachable), and its tasks ``ok``,
+              ``changed``, ``failed``
 ``end``       last: ``finished`` (seconds since the epoch), ``state`` (a run's state, see STATES). A file without it
               tells of a run that was cut off: nothing that it did not see is taken for clean.
 
@@ -32,7 +34,7 @@ FORMAT = 1
 COLLECTION = "upkeep.maintenance."
 
 STATES = ("finished", "interrupted", "timed_out", "error")
-"""How a run ended: to its end (whatever the hosts did), by a person, by its time limit, or it could not be carried out."""
+"""How a run ended: to its end (whatever the hosts did), by a person, at its time limit, or not carried out."""
 
 TASK_FAILED = "upkeep.task.failed"
 HOST_UNREACHABLE = "upkeep.host.unreachable"
@@ -219,11 +221,8 @@ def _message(result: Mapping[str, Any]) -> str:
 def _failure_remedy(host: str, message: str) -> str:
     if any(mark in message for mark in _UNSUPPORTED_PYTHON):
         return "Upkeep needs Python 3.8 or newer on %s: set ansible_python_interpreter to such a one." % host
-    if (
-        "No such file or directory" in message
-        and "python" in message
-        or "interpreter" in message
-        and "not found" in message
+    if ("No such file or directory" in message and "python" in message) or (
+        "interpreter" in message and "not found" in message
     ):
         return "Install Python 3.8 or newer on %s, or set ansible_python_interpreter to where it is." % host
     if "sudo" in message or "Missing become password" in message or "privilege" in message:

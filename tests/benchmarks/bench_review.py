@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from pathlib import Path
 
 from tests.fleet import fleets, state
 
@@ -20,7 +19,10 @@ def main() -> None:
     args = arguments(__doc__, 3)
     home = state.default_home()
     fleet = fleets.up(
-        home, "bench", fleets.parse_hosts(",".join(f"web{number + 1}" for number in range(HOSTS)), "debian"), owner_pid=os.getpid()
+        home,
+        "bench",
+        fleets.parse_hosts(",".join(f"web{number + 1}" for number in range(HOSTS)), "debian"),
+        owner_pid=os.getpid(),
     )
     try:
         common = ["-i", str(fleet.ansible_inventory), "--forks", str(FORKS)]
@@ -45,7 +47,12 @@ def main() -> None:
     finally:
         fleets.down(home, "bench")
     rows = [
-        Row(f"{one.name} / ping", ratio(one, ping), aim, f"{one.median('wall'):.2f} s against {ping.median('wall'):.2f} s")
+        Row(
+            f"{one.name} / ping",
+            ratio(one, ping),
+            aim,
+            f"{one.median('wall'):.2f} s against {ping.median('wall'):.2f} s",
+        )
         for one, aim in ((review, 1.6), (setup, None), (two, None))
     ]
     rows.append(Row("review / setup", ratio(review, setup), 1.0, f"{HOSTS} hosts, {FORKS} forks, pipelining"))

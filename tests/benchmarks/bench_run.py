@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`upkeep run` against bare `ansible-playbook` of the same playbook, at 10, 100 and 1,000 hosts on local connections."""
+"""`upkeep run` against bare `ansible-playbook` of the same playbook: 10, 100 and 1,000 hosts on local connections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def main() -> None:
         for size in SIZES:
             inventory = Path(folder) / f"hosts{size}"
             inventory.write_text(
-                "[all:vars]\nansible_connection=local\nansible_python_interpreter=" + sys.executable + "\n[all]\n"
+                "[all:vars]\nansible_connection=local\nansible_python_interpreter="
+                + sys.executable
+                + "\n[all]\n"
                 + "".join(f"host{number:04}\n" for number in range(size))
             )
             common = ["-i", str(inventory), "--forks", "10"]
@@ -50,10 +52,17 @@ def main() -> None:
             seconds = f"{ours.median('wall'):.2f} s against {bare.median('wall'):.2f} s"
             rows.append(Row(f"wall, {size} hosts", ratio(ours, bare), 1.10, seconds))
             rows.append(
-                Row(f"CPU, {size} hosts", ratio(ours, bare, "cpu"), None, f"peak of upkeep itself {peaks[size] / 2**20:.0f} MiB")
+                Row(
+                    f"CPU, {size} hosts",
+                    ratio(ours, bare, "cpu"),
+                    None,
+                    f"peak of upkeep itself {peaks[size] / 2**20:.0f} MiB",
+                )
             )
     most = SIZES[-1]
-    rows.append(Row(f"peak memory, {most} / {SIZES[0]} hosts", peaks[most] / peaks[SIZES[0]], 1.5, "of upkeep's own process"))
+    rows.append(
+        Row(f"peak memory, {most} / {SIZES[0]} hosts", peaks[most] / peaks[SIZES[0]], 1.5, "of upkeep's own process")
+    )
     show("upkeep run against ansible-playbook", rows, args.json)
 
 

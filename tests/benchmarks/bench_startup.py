@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long `upkeep --help` and `upkeep tickets` take to answer, against Python itself and against `ansible --version`."""
+"""How long `upkeep --help` and `upkeep tickets` take to answer, against Python itself and `ansible --version`."""
 
 from __future__ import annotations
 

@@ -97,9 +97,7 @@ def by_turns(contenders: Sequence[Contender], runs: int) -> None:
 
 def ratio(one: Contender, other: Contender, what: str = "wall") -> float:
     """The median of the ratios of runs that stood side by side."""
-    return statistics.median(
-        getattr(a, what) / getattr(b, what) for a, b in zip(one.costs, other.costs, strict=True)
-    )
+    return statistics.median(getattr(a, what) / getattr(b, what) for a, b in zip(one.costs, other.costs, strict=True))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole line on real hosts: `upkeep run weekly`, findings, tickets; and hosts that fail in each way that they can."""
+"""The whole line on real hosts: `upkeep run weekly`, findings, tickets; and hosts that fail in each way they can."""
 
 from __future__ import annotations
 
@@ -99,7 +99,11 @@ def test_a_host_that_cannot_be_reached_is_one_finding(failing: dict[str, Any], h
 
 
 def test_the_reasons_are_told_apart(failing: dict[str, Any]) -> None:
-    why = {host: " ".join(finding["evidence"]) for host in ("dark", "hung", "stranger") for finding in found(failing, host).values()}
+    why = {
+        host: " ".join(finding["evidence"])
+        for host in ("dark", "hung", "stranger")
+        for finding in found(failing, host).values()
+    }
     assert "timed out" in why["dark"] or "No route" in why["dark"]
     assert "timed out" in why["hung"] or "banner" in why["hung"]
     assert "host key" in why["stranger"].lower()
@@ -129,9 +133,15 @@ def test_what_a_host_prints_beside_its_answer_never_looks_clean(failing: dict[st
     assert not any("\x1b" in line for finding in findings.values() for line in finding["evidence"])
 
 
-def test_what_was_not_looked_at_resolves_nothing(healthy: dict[str, Any], failing: dict[str, Any], upkeep: Upkeep) -> None:
+def test_what_was_not_looked_at_resolves_nothing(
+    healthy: dict[str, Any], failing: dict[str, Any], upkeep: Upkeep
+) -> None:
     silent = {"dark", "hung", "stranger", "nopython", "oldpython", "nosudo"}
-    standing = {(f["host"], f["check"], f["subject"]) for f in healthy["findings"] if f["host"] in silent and f["severity"] != "info"}
+    standing = {
+        (f["host"], f["check"], f["subject"])
+        for f in healthy["findings"]
+        if f["host"] in silent and f["severity"] != "info"
+    }
     still = {
         (entry["host"], entry["check"], entry["subject"])
         for ticket in upkeep.json("tickets", "--state", "all")["tickets"]

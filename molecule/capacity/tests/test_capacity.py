@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from molecule.shared.results import covered, findings
 
 testinfra_hosts = ["ansible://fleet_debian", "ansible://fleet_dnf"]

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+
 from molecule.shared.results import covered, findings
 
 testinfra_hosts = ["ansible://fleet_debian", "ansible://fleet_dnf"]
@@ -19,7 +20,10 @@ def name_of(host: Any) -> str:
 
 def evidence(host: Any, check: str) -> str:
     return "\n".join(
-        line for (name, _subject), found in findings(name_of(host)).items() if name == check for line in found["evidence"]
+        line
+        for (name, _subject), found in findings(name_of(host)).items()
+        if name == check
+        for line in found["evidence"]
     )
 
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import (
     EVIDENCE_LIMIT,
     EVIDENCE_LINES,
@@ -18,8 +21,6 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
     finding,
     redact,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 GOOD = {"check": "patch.security.pending", "subject": "apt", "severity": "high", "summary": "3 updates are pending."}
 
@@ -51,7 +52,16 @@ def test_what_is_no_secret_stays() -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "a\x00b", "\u202eevil", "bell\x07", "\x9b31m", "zero\u200bwidth", "\ud800"],
+    [
+        "\x1b[31mred\x1b[0m",
+        "\x1b]0;title\x07",
+        "a\x00b",
+        "\u202eevil",
+        "bell\x07",
+        "\x9b31m",
+        "zero\u200bwidth",
+        "\ud800",
+    ],
 )
 def test_what_moves_a_terminal_does_not_get_through(hostile: str) -> None:
     cleaned = clean_line(hostile, 100)
@@ -121,7 +131,11 @@ def test_a_check_that_ran_is_covered_and_one_that_could_not_is_a_finding() -> No
     assert {"check": "patch.check.not_run", "subject": "patch.good.fault"} in review.coverage
     assert not any(entry["check"] in ("patch.locked.fault", "patch.buggy.fault") for entry in review.coverage)
     first, second = review.findings
-    assert (first["check"], first["subject"], first["remedy"]) == ("patch.check.not_run", "patch.locked.fault", "Run it as root.")
+    assert (first["check"], first["subject"], first["remedy"]) == (
+        "patch.check.not_run",
+        "patch.locked.fault",
+        "Run it as root.",
+    )
     assert second["subject"] == "patch.buggy.fault"
     assert "KeyError" in second["evidence"][0]
     assert review.skipped[0]["force"] == "install it"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _results as results
 
 GOOD = {"check": "patch.security.pending", "subject": "apt", "severity": "high", "summary": "3 updates are pending."}
@@ -49,7 +50,10 @@ def test_a_lost_result_is_a_finding_and_covers_nothing(lost: dict | None) -> Non
 @pytest.mark.parametrize(
     "result",
     [
-        {"findings": [GOOD, {**GOOD, "severity": "urgent"}], "coverage": [{"check": "patch.security.pending", "subject": "*"}]},
+        {
+            "findings": [GOOD, {**GOOD, "severity": "urgent"}],
+            "coverage": [{"check": "patch.security.pending", "subject": "*"}],
+        },
         {"findings": "none", "coverage": []},
         {"findings": [], "coverage": "all"},
         {"findings": [], "coverage": [{"check": "patch.security.pending"}]},
@@ -79,8 +83,20 @@ def test_a_finding_made_elsewhere_is_cleaned_again() -> None:
 @pytest.mark.parametrize(
     ("result", "remedy"),
     [
-        ({"msg": "MODULE FAILURE", "module_stderr": "ansible-core requires a minimum of Python version 3.8. Current version: 3.7"}, "Python 3.8 or newer"),
-        ({"msg": "MODULE FAILURE", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\npython interpreter not found"}, "Install Python"),
+        (
+            {
+                "msg": "MODULE FAILURE",
+                "module_stderr": "ansible-core requires a minimum of Python version 3.8. Current version: 3.7",
+            },
+            "Python 3.8 or newer",
+        ),
+        (
+            {
+                "msg": "MODULE FAILURE",
+                "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\npython interpreter not found",
+            },
+            "Install Python",
+        ),
         ({"msg": "Missing sudo password"}, "sudo rights"),
         ({"msg": "disk on fire"}, "-vvv"),
         ({}, "-vvv"),

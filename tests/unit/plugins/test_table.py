@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import finding
 from ansible_collections.upkeep.maintenance.plugins.plugin_utils.table import FindingsTable
 
@@ -42,7 +43,9 @@ def test_thousands_of_mild_findings_never_push_out_a_bad_one() -> None:
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     wide = "日本語の要約" * 20
-    shown = lines([record("high", "a-very-long-host-name-of-a-machine.example.com", "/var/lib/some/path" * 4, "w" * 250)], columns)
+    shown = lines(
+        [record("high", "a-very-long-host-name-of-a-machine.example.com", "/var/lib/some/path" * 4, "w" * 250)], columns
+    )
     assert max(map(len, shown)) <= columns
     assert lines([record("high", summary=wide)], columns)
 
