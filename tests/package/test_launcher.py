@@ -34,7 +34,7 @@ Surroundings = dict[str, str]
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh clone whose path has spaces and a quote; the tests of this file use it one after another."""
+    """A fresh clone whose path has spaces and a quote; the tests here use it in turn, in any order."""
     return copy_checkout(tmp_path_factory.mktemp("a clone") / "up keep's")
 
 
@@ -59,6 +59,7 @@ def without_network() -> tuple[str, ...]:
 def test_first_start_makes_the_environment_and_works(
     checkout: Path, surroundings: Surroundings, tmp_path: Path
 ) -> None:
+    shutil.rmtree(checkout / ".venv", ignore_errors=True)
     link = tmp_path / "linked"
     link.symlink_to(checkout / "upkeep")
     begin = time.monotonic()
@@ -70,64 +71,62 @@ def test_first_start_makes_the_environment_and_works(
     assert not (checkout / ".venv" / "bootstrap").exists()
 
 
-def test_the_environment_finds_the_checkouts_collection(checkout: Path, surroundings: Surroundings) -> None:
-    tool = str(checkout / ".venv" / "bin" / "ansible-doc")
+def test_the_environment_finds_the_checkouts_collection(made: Path, surroundings: Surroundings) -> None:
+    tool = str(made / ".venv" / "bin" / "ansible-doc")
     done = subprocess.run(
         [tool, "-t", "module", "-l", "upkeep.maintenance"], env=surroundings, cwd="/", capture_output=True, text=True
     )
     assert "upkeep.maintenance.host_review" in done.stdout, done.stderr
 
 
-def test_later_starts_need_no_network_and_hardly_any_time(checkout: Path, surroundings: Surroundings) -> None:
-    done = start(checkout, surroundings, "--help", before=without_network())
+def test_later_starts_need_no_network_and_hardly_any_time(made: Path, surroundings: Surroundings) -> None:
+    done = start(made, surroundings, "--help", before=without_network())
     assert_works(done)
     assert done.stderr == ""
     times = []
     for _ in range(10):
         begin = time.monotonic()
-        start(checkout, surroundings, "--upkeep-environment")
+        start(made, surroundings, "--upkeep-environment")
         times.append(time.monotonic() - begin)
     assert min(times) < READY_SECONDS
 
 
 def test_a_file_of_the_current_folder_is_never_taken_for_a_library(
-    checkout: Path, surroundings: Surroundings, tmp_path: Path
+    made: Path, surroundings: Surroundings, tmp_path: Path
 ) -> None:
     for name in ("yaml", "rich", "upkeep", "json"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('code of the current folder ran')", encoding="utf-8")
-    done = subprocess.run(
-        [checkout / "upkeep", "--help"], env=surroundings, cwd=tmp_path, capture_output=True, text=True
-    )
+    done = subprocess.run([made / "upkeep", "--help"], env=surroundings, cwd=tmp_path, capture_output=True, text=True)
     assert_works(done)
 
 
-def test_a_changed_lock_brings_the_environment_up_to_date(checkout: Path, surroundings: Surroundings) -> None:
-    lock = checkout / "requirements" / "runtime.txt"
+def test_a_changed_lock_brings_the_environment_up_to_date(made: Path, surroundings: Surroundings) -> None:
+    lock = made / "requirements" / "runtime.txt"
     lock.write_text(lock.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-    kept = next((checkout / ".venv" / "lib").glob("python3*/site-packages/ansible/__init__.py"))
+    kept = next((made / ".venv" / "lib").glob("python3*/site-packages/ansible/__init__.py"))
     inode = kept.stat().st_ino
-    done = start(checkout, surroundings, "--help")
+    done = start(made, surroundings, "--help")
     assert_works(done)
     assert MAKING in done.stderr
     assert kept.stat().st_ino == inode, "what had not changed was made anew under a service that may be running"
-    assert start(checkout, surroundings, "--help").stderr == ""
+    assert start(made, surroundings, "--help").stderr == ""
 
 
-def test_a_moved_checkout_is_mended(checkout: Path, surroundings: Surroundings) -> None:
-    moved = checkout.with_name("moved")
-    checkout.rename(moved)
+def test_a_moved_checkout_is_mended(made: Path, surroundings: Surroundings) -> None:
+    moved = made.with_name("moved")
+    made.rename(moved)
     try:
         done = start(moved, surroundings, "--help")
         assert_works(done)
         assert MAKING in done.stderr
         playbook = (moved / ".venv" / "bin" / "ansible-playbook").read_text(encoding="utf-8")
-        assert str(checkout) not in playbook
+        assert str(made) not in playbook
     finally:
-        moved.rename(checkout)
+        moved.rename(made)
 
 
 def test_an_interrupted_set_up_is_redone(checkout: Path, surroundings: Surroundings) -> None:
-    shutil.rmtree(checkout / ".venv")
+    shutil.rmtree(checkout / ".venv", ignore_errors=True)
     process = subprocess.Popen(
         [checkout / "upkeep", "--help"],
         env=surroundings,
@@ -175,7 +174,7 @@ def assert_whole(checkout: Path) -> None:
 
 
 def test_two_at_once_make_one_environment(checkout: Path, surroundings: Surroundings) -> None:
-    shutil.rmtree(checkout / ".venv")
+    shutil.rmtree(checkout / ".venv", ignore_errors=True)
     pipe = subprocess.PIPE
     both = [
         subprocess.Popen([checkout / "upkeep", "--help"], env=surroundings, stdout=pipe, stderr=pipe, text=True)
@@ -200,6 +199,13 @@ def test_without_network_the_first_start_says_so(tmp_path: Path, surroundings: S
     assert "to do:" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (copy / ".venv" / "made-from").exists()
+
+
+@pytest.fixture
+def made(checkout: Path, surroundings: Surroundings) -> Path:
+    """The same, with its environment made."""
+    assert_works(start(checkout, surroundings, "--help"))
+    return checkout
 
 
 @pytest.fixture
