@@ -227,13 +227,12 @@ def test_apt_an_interrupted_dpkg_and_a_broken_postinst(fleet: Fleet, deb: Host) 
     run_remedy(deb, finding)
     fleet.repo.publish("v1", "upkeep-demo-slow", "upkeep-demo-broken")
     seen = look(deb, refresh=True)
-    assert seen.findings == [] or {f["check"] for f in seen.findings} == {"patch.updates.pending"}, seen.identities()
+    assert seen.findings == [], seen.identities()
 
     deb.run("install -m644 /dev/null /var/lib/dpkg/updates/0007")
     assert "dpkg was interrupted" in look(deb).get("patch.database.broken")["summary"]
-    deb.run(
-        "rm /var/lib/dpkg/updates/0007; cp -p /var/lib/dpkg/status /root/status; head -c 2000 /root/status > /var/lib/dpkg/status"
-    )
+    deb.run("rm /var/lib/dpkg/updates/0007; cp -p /var/lib/dpkg/status /root/status")
+    deb.run("head -c 2000 /root/status > /var/lib/dpkg/status")
     assert look(deb).verdict == "unknown"
     assert "middle of a line" in str(look(deb).findings)
     deb.run("cp -p /root/status /var/lib/dpkg/status")
@@ -323,7 +322,8 @@ def test_apt_locks_are_reported_not_waited_for(deb: Host) -> None:
     deb.mend("package-lock")
     deb.run(
         "systemd-run -q --unit=lists /usr/bin/python3 -c "
-        "\"import fcntl, time; f = open('/var/lib/apt/lists/lock', 'a'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(99)\"; sleep 0.5"
+        "\"import fcntl, time; f = open('/var/lib/apt/lists/lock', 'a'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(99)\";"
+        "sleep 0.5"
     )
     seen = look(deb, refresh=True, lock_timeout=2)
     assert "locked by another process" in seen.get("patch.check.not_run", "patch.metadata.stale")["summary"]
@@ -467,7 +467,8 @@ def test_dnf_stale_locked_and_broken(dnf: Host) -> None:
     assert "30 days old" in seen.get("patch.metadata.stale")["summary"] and seen.verdict == "unknown"
 
     dnf.run(
-        "systemd-run -q --unit=holder sleep 99; systemctl show -P MainPID holder | tr -d '\\n' > /var/cache/dnf/metadata_lock.pid"
+        "systemd-run -q --unit=holder sleep 99;"
+        "systemctl show -P MainPID holder | tr -d '\\n' > /var/cache/dnf/metadata_lock.pid"
     )
     seen = look(dnf, lock_timeout=1)
     assert "sleep 99" in seen.get("patch.lock.held")["summary"]
@@ -481,7 +482,8 @@ def test_dnf_stale_locked_and_broken(dnf: Host) -> None:
     dnf.run("cp /root/dnf.conf /etc/dnf/dnf.conf")
 
     dnf.run(
-        "mv /var/lib/rpm /root/rpm && mkdir /var/lib/rpm && dd if=/dev/urandom of=/var/lib/rpm/rpmdb.sqlite bs=4k count=4 2>&1"
+        "mv /var/lib/rpm /root/rpm && mkdir /var/lib/rpm &&"
+        "dd if=/dev/urandom of=/var/lib/rpm/rpmdb.sqlite bs=4k count=4 2>&1"
     )
     seen = look(dnf)
     assert seen.verdict == "unknown" and not seen.covers("patch.security.pending"), seen.identities()

@@ -471,7 +471,11 @@ def parse_refresh(text: str) -> Refresh:
             refresh.expired.setdefault(name, message)
             refresh.unreachable.pop(name, None)
         elif _is_signature(message):
-            refresh.unsigned[name] = message
+            # "is not signed" comes last, and says less than the error of the signature itself.
+            if "GPG error" in message:
+                refresh.unsigned[name] = message[match.end() :].lstrip(": ")
+            else:
+                refresh.unsigned.setdefault(name, message)
             refresh.unreachable.pop(name, None)
         elif name not in refresh.unsigned and name not in refresh.expired:
             refresh.unreachable.setdefault(name, message)

@@ -77,7 +77,10 @@ def ask(settings, logs):
         answer["problems"].setdefault("repositories", answer["problems"]["updates"])
         return answer
     answer["repositories"] = [describe(base, repository, errors) for repository in repositories]
-    installed = base.sack.query().installed()
+    import hawkey
+
+    # An exclude hides installed packages too.
+    installed = base.sack.query(flags=hawkey.IGNORE_EXCLUDES).installed()
     answer["installed"] = sorted({package.name for package in installed})
     answer["updates"], answer["holds"] = updates(base, installed)
     answer["removals"] = []

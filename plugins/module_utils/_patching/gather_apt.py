@@ -182,8 +182,9 @@ def _refresh(host: Host, known: Managed, options: Mapping[str, Any]) -> bool:
                    unsigned=said.unsigned.get(name, ""))
         for name in {**said.unreachable, **said.expired, **said.unsigned}
     ]  # fmt: skip
-    # What a repository is to blame for is told of that repository.
-    if ran.rc != 0 and (said.other or not known.repositories):
+    # What a repository is to blame for is told of that repository, and apt's summary of it adds nothing.
+    other = [message for message in said.other if "failed to download" not in message]
+    if ran.rc != 0 and (other or not known.repositories):
         known.refresh_problem = _failed("apt-get update", ran, "Run it by hand and read what it says: apt-get update")
     return ran.rc == 0 and not known.repositories
 
@@ -335,11 +336,20 @@ def _clean(version: parse.Version) -> list[tuple[str, str, str]]:
     return [(uri.rstrip("/"), suite, component) for uri, suite, component in version.sources]
 
 
+def _ask(host: Host, known: Managed, argv: list[str]) -> Ran:
+    """Run an apt command that looks; once more when it failed while somebody was changing the files under it."""
+    ran = host.run(argv, timeout=60)
+    if ran.rc not in (0, None, 127) and known.locks:
+        host.sleep(1.0)
+        ran = host.run(argv, timeout=60)
+    return ran
+
+
 def _policies(host: Host, known: Managed, names: list[str]) -> dict[str, parse.Policy]:
     policies: dict[str, parse.Policy] = {}
     for start in range(0, len(names), NAMES_A_CALL):
         asked = names[start : start + NAMES_A_CALL]
-        ran = host.run(["apt-cache", "-q", "policy", *asked], timeout=60)
+        ran = _ask(host, known, ["apt-cache", "-q", "policy", *asked])
         found = parse.parse_policy(ran.out)
         if ran.rc != 0 or ran.truncated or not found:
             known.updates_problem = _failed(
@@ -446,7 +456,7 @@ def _plan(host: Host, known: Managed) -> None:
     # Not -s: that also tries the order of the installation, which takes 2 s for 120 packages out of 60,000.
     # Nothing can come of this: it prints addresses instead of fetching, answers no, and may only fetch in any case.
     arguments = ["-q", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Download-Only=1", "--assume-no", "--print-uris"]
-    full, problem = _planned(host, [*arguments, "dist-upgrade"])
+    full, problem = _planned(host, known, [*arguments, "dist-upgrade"])
     if problem or full is None:
         known.kept_back_problem = problem
         return
@@ -454,16 +464,17 @@ def _plan(host: Host, known: Managed) -> None:
     plain = full
     if full.new or full.removed:
         # These two differ only where new packages or removals are needed: that is what an ordinary upgrade keeps back.
-        ordinary, problem = _planned(host, [*arguments, "upgrade"])
+        ordinary, problem = _planned(host, known, [*arguments, "upgrade"])
         if problem or ordinary is None:
             known.kept_back_problem = problem
             return
         plain = ordinary
-    phased, never, not_now = set(full.phased) | set(plain.phased), set(full.kept), set(plain.kept)
+    deferred, never, not_now = set(full.phased) | set(plain.phased), set(full.kept), set(plain.kept)
     for update in known.updates:
         names = {update.name, "%s:%s" % (update.name, update.arch)}
-        update.phased = update.phased or bool(names & phased)
-        if update.held or names & phased:
+        # apt-get of Debian 12 counts what is phased among what is kept back.
+        update.phased = bool(names & deferred) or (update.phased and bool(names & (never | not_now)))
+        if update.held or update.phased:
             continue
         if names & never:
             update.kept_back = "apt cannot upgrade it without breaking another package"
@@ -472,9 +483,9 @@ def _plan(host: Host, known: Managed) -> None:
             update.kept_back = " and ".join(needs)
 
 
-def _planned(host: Host, arguments: list[str]) -> tuple[parse.Plan | None, Problem | None]:
+def _planned(host: Host, known: Managed, arguments: list[str]) -> tuple[parse.Plan | None, Problem | None]:
     command = "apt-get %s" % arguments[-1]
-    ran = host.run(["apt-get", *arguments], timeout=60)
+    ran = _ask(host, known, ["apt-get", *arguments])
     if ran.rc != 0 or ran.truncated:
         return None, _failed(
             command, ran, "Run it by hand and read what it says: apt-get --simulate %s" % arguments[-1]

@@ -155,6 +155,7 @@ def _stale(j: Judgement) -> None:
             [repository.name for repository in j.known.repositories],
             refresh,
         )
+        _raise(j.known.refresh_problem)
         return
     age = None if j.known.checked is None else (j.now - j.known.checked) / _DAY
     if age is None or age > limit:
@@ -196,6 +197,8 @@ def _each_repository(
 
 
 def _repository_remedy(j: Judgement, check: str, repository: Repository) -> str:
+    if j.known.manager == "dnf" and check.endswith("unsigned"):
+        return "Set gpgcheck=1 and gpgkey for [%s] in /etc/yum.repos.d." % repository.name
     if j.known.manager == "dnf":
         return "dnf makecache --refresh --disablerepo='*' --enablerepo=%s" % shlex.quote(repository.name)
     if check.endswith("unsigned"):
@@ -209,7 +212,7 @@ def _unreachable(j: Judgement) -> None:
     def one(repository: Repository) -> tuple[str, str, list[str]] | None:
         if repository.unreachable:
             why = repository.unreachable
-        elif not repository.fetched and not repository.unsigned:
+        elif not repository.fetched and (not repository.unsigned or repository.unsigned_by_choice):
             why = "its package lists were never fetched, or were thrown away"
         else:
             return None
@@ -425,7 +428,7 @@ def _line(update: Update, j: Judgement) -> str:
     about = list(dict.fromkeys(update.origins))[:2]
     about += [update.severity] * bool(update.severity) + update.advisories[:2] + update.cves[:6]
     age = update.age_days(j.now)
-    if age is not None:
+    if age is not None and (age or update.published is not None):  # "at least 0 days" says nothing
         at_least = "" if update.published is not None else "at least "
         about.append("published %s%s ago" % (at_least, count(age, "day")))
     about += ["held"] * update.held + ["phased"] * update.phased + ["pinned"] * update.pinned

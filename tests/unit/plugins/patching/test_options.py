@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import judge
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.options import ARGUMENT_SPEC
 from ansible_collections.upkeep.maintenance.plugins.modules import patch_info

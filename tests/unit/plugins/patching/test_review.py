@@ -455,6 +455,7 @@ def test_refresh_with_a_mirror_down() -> None:
     finding = result.finding("patch.repository.unreachable")
     assert finding["subject"] == "http://deb.debian.org/debian-security bookworm-security"
     assert "Connection refused" in finding["summary"]
+    assert [check for _severity, check, _subject in result.checks()] == ["patch.repository.unreachable"]
     assert result["verdict"] == "unknown"
     assert not result.covers("patch.security.pending")
 
