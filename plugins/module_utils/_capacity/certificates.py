@@ -131,8 +131,7 @@ def _of_services(host: Host, users: dict[str, set[str]]) -> None:
                 left -= 1
                 active = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
                 for named in re.findall(directive, active, re.M):
-                    # A variable is filled in when a client asks; without a folder there is nowhere to begin.
-                    if "$" in named or "%" in named or not (named.startswith("/") or folder):
+                    if not (named.startswith("/") or folder):
                         continue
                     path = posixpath.normpath(posixpath.join(folder, named))
                     # haproxy takes a folder of certificates as well.

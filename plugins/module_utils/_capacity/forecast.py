@@ -72,7 +72,7 @@ def forecast(
     if points and points[-1][1] >= limit:
         return dict(told, state="full", full_at=now)
     if len(points) < min_samples or days < min_days:
-        needs = "needs %d samples over %g days, has %d over %.1f" % (min_samples, min_days, len(points), days)
+        needs = "needs %d samples over %g days, has %d over %.1f days" % (min_samples, min_days, len(points), days)
         return dict(told, state="unknown", why=needs)
     segments, level, fit = _trend(points, limit, now, min_samples, min_days)
     told["jumps"] = len(segments) - 1
@@ -177,7 +177,7 @@ def _date(now: float, room: float, slope: float) -> float | None:
     """When ``room`` is used up at ``slope``, or None beyond the horizon."""
     if slope <= 0 or room > slope * HORIZON_DAYS * DAY:
         return None
-    return now + max(0.0, room / slope)
+    return now + room / slope
 
 
 def _confidence(fit: Fit, count: int, days: float, ahead: float) -> str:

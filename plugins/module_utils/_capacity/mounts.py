@@ -92,7 +92,6 @@ def parse_mountinfo(data: bytes) -> list[Mount]:
         if not separator or len(left) < 6 or len(right) < 3:
             continue
         path = _plain(left[4])
-        mounts.pop(path, None)  # the topmost keeps its place in the order, too
         mounts[path] = Mount(
             left[2],
             _plain(left[3]),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.upkeep.maintenance.plugins.module_utils._capacity.forecast import (
     DAY,
     HORIZON_DAYS,
+    _kendall_variance,
     forecast,
     sen,
 )
@@ -47,7 +48,12 @@ def test_four_weekly_samples_that_only_rise_give_a_date() -> None:
 
 @pytest.mark.parametrize(
     ("days", "count", "needs"),
-    [(7, 1, "has 1 over 0.0"), (7, 2, "has 2 over 7.0"), (7, 3, "has 3 over 14.0"), (1, 5, "has 5 over 4.0")],
+    [
+        (7, 1, "has 1 over 0.0 days"),
+        (7, 2, "has 2 over 7.0 days"),
+        (7, 3, "has 3 over 14.0 days"),
+        (1, 5, "has 5 over 4.0 days"),
+    ],
 )
 def test_too_little_history_says_how_much_is_needed(days: float, count: int, needs: str) -> None:
     told = forecast(every(days, [500 + 10 * n for n in range(count)]), LIMIT, NOW)
@@ -94,12 +100,14 @@ def test_the_interval_holds_the_true_rate_as_often_as_it_promises() -> None:
 
 
 def test_noise_without_growth_seldom_alarms() -> None:
-    alarms = 0
+    alarms = filling = 0
     for seed in range(300):
         rng = random.Random(seed)
         told = forecast(weekly([700 + rng.gauss(0, 10) for _ in range(13)]), LIMIT, NOW)
+        filling += told["state"] == "filling"
         alarms += told["state"] == "filling" and days_until_full(told) <= 90
     assert alarms <= 3
+    assert filling <= 27  # 5 % lie below the interval, and three standard deviations of 300 trials
 
 
 @pytest.mark.parametrize("values", [[500] * 4, [500] * 13, [500, 501, 500, 501, 500, 501, 500, 501]])
@@ -119,6 +127,15 @@ def test_one_step_up_is_no_trend(at: int) -> None:
     values = [(400 if n < at else 700) + rng.gauss(0, 2) for n in range(13)]
     told = forecast(weekly(values), LIMIT, NOW)
     assert told["state"] != "filling" or days_until_full(told) > 90, told
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_step_in_noise_is_no_trend(seed: int) -> None:
+    rng = random.Random(seed)
+    values = [(300 if n < 7 else 550) + rng.gauss(0, 8) for n in range(13)]
+    told = forecast(weekly(values), LIMIT, NOW)
+    assert told["jumps"] == 1
+    assert abs(told["per_day"]) < 1
 
 
 @pytest.mark.parametrize("at", [3, 6, 9, 11])
@@ -154,6 +171,16 @@ def test_a_sawtooth_that_climbs_is_a_trend(phase: int) -> None:
     told = forecast(weekly(values), LIMIT, NOW, window_days=365)
     assert told["state"] == "filling"
     assert told["per_day"] == pytest.approx(40 / 28, rel=0.25)
+    # It is full when a crest is: the one of month k stands at 475 + 40 k, and that of month 13 at 995.
+    assert days_until_full(told) == pytest.approx((13 - (25 + phase) / 4) * 28, rel=0.2)
+
+
+def test_clean_ups_by_hand_do_not_hide_the_growth_between_them() -> None:
+    """Somebody makes room every thirty weeks, when it is nearly full; the next time is in fifteen."""
+    values = [300 + 20 * (n % 30) for n in range(111)]
+    told = forecast(weekly(values), LIMIT, NOW, window_days=1000)
+    assert values[-1] == 700
+    assert days_until_full(told) == pytest.approx(15 * 7, rel=0.05)
 
 
 def test_a_cleanup_that_has_stopped_is_noticed() -> None:
@@ -257,6 +284,13 @@ def test_the_order_of_the_samples_does_not_matter(series: list[tuple[int, int]],
     shuffled = list(samples)
     rng.shuffle(shuffled)
     assert forecast(samples, LIMIT, NOW) == forecast(shuffled, LIMIT, NOW)
+
+
+def test_kendalls_variance_with_ties() -> None:
+    """(n(n-1)(2n+5) - sum t(t-1)(2t+5)) / 18 by hand."""
+    assert _kendall_variance([1, 2, 3, 4]) == pytest.approx(156 / 18)
+    assert _kendall_variance([1, 1, 2, 3]) == pytest.approx((156 - 18) / 18)
+    assert _kendall_variance([5, 5, 5, 5]) == 0
 
 
 def test_sens_own_interval() -> None:

@@ -58,6 +58,11 @@ def test_a_container() -> None:
     assert mounts.figures(mounts.parse_mountinfo(NSPAWN), single) == []  # a single file is not ours to judge
 
 
+def test_a_part_bound_to_a_shorter_path_does_not_stand_for_the_whole() -> None:
+    assert chosen(b"1 1 8:1 /lib /a rw - ext4 /dev/x rw\n2 1 8:1 / /mnt/data rw - ext4 /dev/x rw\n") == ["/mnt/data"]
+    assert chosen(b"1 1 8:1 / /a ro - ext4 /dev/x rw\n2 1 8:1 / /mnt/data rw - ext4 /dev/x rw\n") == ["/mnt/data"]
+
+
 def test_left_out_on_demand() -> None:
     assert "/mnt/nfs" not in chosen(MACHINE, "/mnt/*")
     table = mounts.parse_mountinfo(MACHINE)

@@ -292,6 +292,21 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, str, str
         [("capacity.clock.unsynchronised", "clock", "medium")],
     ),
     ("no server", {"clock_error": 16.0}, {}, [("capacity.clock.unsynchronised", "clock", "medium")]),
+    (
+        "just booted, without a client",
+        {"clock_error": 16.0, "files": {"/proc/uptime": "30.0 1.0\n", "/run/systemd/timesync/synchronized": None}},
+        {},
+        [("capacity.clock.unsynchronised", "clock", "medium")],
+    ),
+    (
+        "killed, and no log to say who",
+        {"kernel_records": None, "root": False, "files": {"/proc/vmstat": "oom_kill 2\n"}},
+        {},
+        [
+            ("capacity.check.not_run", "capacity.kernel.errors", "medium"),
+            ("capacity.check.not_run", "capacity.memory.oom", "medium"),
+        ],
+    ),
     ("just booted", {"clock_error": 16.0, "files": {"/proc/uptime": "30.0 1.0\n"}}, {}, []),
     ("slow clock", {}, {"reference_time": NOW + 31}, [("capacity.clock.wrong", "clock", "high")]),
     (
@@ -620,6 +635,8 @@ def test_a_container_is_judged_by_its_own_limits() -> None:
         "/sys/fs/cgroup/pids.current": "95\n",
         "/sys/fs/cgroup/pids.max": "100\n",
     }
+    cached = {**files, "/sys/fs/cgroup/memory.stat": "anon 1\ninactive_file 900000000\n"}
+    assert ("capacity.memory.low", "memory", "high") not in told(run(healthy(files=cached)))
     assert told(run(healthy(files=files))) == [
         ("capacity.memory.low", "memory", "high"),
         ("capacity.memory.oom", "memory", "info"),
@@ -745,6 +762,15 @@ def test_a_certificate_in_use(days_left: float, severity: str | None) -> None:
     assert result["certificates"] == [
         {"path": path, "used_by": ["nginx"], "name": "www.example.com", "not_after": "2027-02-20"}
     ]
+
+
+@pytest.mark.parametrize(("days_left", "severity"), [(8, None), (7, "medium"), (4, "medium"), (3.5, "high")])
+def test_a_short_life_is_renewed_late(days_left: float, severity: str | None) -> None:
+    """data/nocn.pem is valid for 30 days, until 2026-12-22 11:42:13 UTC."""
+    path = "/etc/letsencrypt/live/a/fullchain.pem"
+    files: dict[str, Any] = {path: cert("nocn")}
+    result = run(healthy(files=files, now=1_797_939_733.0 - days_left * DAY))
+    assert told(result) == ([("capacity.certificate.expiring", path, severity)] if severity else [])
 
 
 def test_a_certificate_that_only_lies_there() -> None:
