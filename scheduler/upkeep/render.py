@@ -62,6 +62,8 @@ NOTED_LIMIT = 40
 """Failures that are shown while the run goes on; all of them are in the tables after it."""
 HEARTBEAT = 30.0
 """Seconds between two lines that say what is waited for, where there is no terminal."""
+SKIPPED_ROWS = 15
+"""Reasons for which checks do not apply that are shown under a run."""
 SHOWN_HOSTS = 4
 """Names of hosts in one line of progress."""
 
@@ -176,7 +178,7 @@ def show_run(
     seconds: float,
 ) -> None:
     """The findings, the tickets, what was skipped and where the artifacts are."""
-    skipped = [
+    skipped: list[dict[str, Any]] = [
         {"check": check, "why": why, "force": force, "hosts": hosts}
         for (check, why, force), hosts in sorted(outcome.harvest.skipped.items())
     ]
@@ -196,14 +198,7 @@ def show_run(
         out = console()
         if recorded.findings or recorded.changes or not outcome.error:
             show_recorded(out, recorded)
-        if skipped:
-            out.print(text(f"Not applicable: {count(len(skipped), 'check')}", "bold"))
-            for skip in skipped:
-                force = f"; to have it: {skip['force']}" if skip["force"] else ""
-                out.print(
-                    text(f"  {skip['check']} ({count(int(str(skip['hosts'])), 'host')}): {skip['why']}{force}", "dim")
-                )
-            out.print()
+        show_skipped(out, skipped)
         mode = " (check mode)" if check_mode else ""
         out.print(
             text(
@@ -215,6 +210,19 @@ def show_run(
     if outcome.error:
         sys.stdout.flush()
         print("\n".join(outcome.error.lines()), file=sys.stderr)
+
+
+def show_skipped(out: Console, skipped: Sequence[Mapping[str, Any]]) -> None:
+    """The checks that do not apply to some hosts, those of most hosts first: why, and how to have them."""
+    if not skipped:
+        return
+    out.print(text(f"Not applicable: {count(len({skip['check'] for skip in skipped}), 'check')}", "bold"))
+    for skip in sorted(skipped, key=lambda skip: -skip["hosts"])[:SKIPPED_ROWS]:
+        force = f"; to have it: {skip['force']}" if skip["force"] else ""
+        out.print(indented(f"{skip['check']} ({count(skip['hosts'], 'host')}): {skip['why']}{force}", 2, "dim"))
+    if len(skipped) > SKIPPED_ROWS:
+        out.print(indented(f"… and {len(skipped) - SKIPPED_ROWS} more; --json shows all", 2, "dim"))
+    out.print()
 
 
 def recorded_as_json(recorded: Recorded) -> dict[str, Any]:

@@ -110,3 +110,13 @@ def test_what_a_host_says_is_no_markup_and_no_escape(capsys: pytest.CaptureFixtu
     assert "[red]x[/red] :smile:" in said
     assert "→ z" in said
     assert not {"\x1b", "\x07"} & set(said)
+
+
+def test_many_reasons_for_which_checks_do_not_apply_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    skips = [{"check": f"a.b.c{n % 20}", "why": f"reason {n}", "force": "", "hosts": n + 1} for n in range(40)]
+    render.show_skipped(render.console(), skips)
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    assert lines[0] == "Not applicable: 20 checks"
+    assert lines[1].rstrip() == "  a.b.c19 (40 hosts): reason 39"
+    assert lines[-1].strip() == f"… and {40 - render.SKIPPED_ROWS} more; --json shows all"
+    assert len(lines) == render.SKIPPED_ROWS + 2
