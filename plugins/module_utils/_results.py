@@ -23,6 +23,7 @@ Pure: no Ansible, no process, no clock.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from ._findings import clean_line, contract_errors, coverage_errors, finding
@@ -41,6 +42,12 @@ HOST_UNREACHABLE = "upkeep.host.unreachable"
 RESULT_LOST = "upkeep.result.lost"
 CONTRACT_BROKEN = "upkeep.contract.broken"
 
+# What ansible-core says before the reason: true of every failure, and in the way of a tired reader.
+_PREAMBLE = re.compile(
+    r"^(?:(?:Task|Module|Action) failed: "
+    r'|Data could not be sent to remote host "[^"]*"\. Make sure this host can be reached over ssh: '
+    r"|Failed to connect to the host via ssh: )+"
+)
 # What ansible-core puts where a traceback would be when it keeps it to itself.
 _NO_TRACEBACK = "(traceback unavailable)"
 
@@ -215,7 +222,8 @@ def _message(result: Mapping[str, Any]) -> str:
     parts = [
         str(result[key]) for key in ("msg", "module_stderr", "module_stdout", "stderr", "exception") if result.get(key)
     ]
-    return "\n".join(part for part in "\n".join(parts).splitlines() if part.strip() and part != _NO_TRACEBACK)[:20_000]
+    lines = (_PREAMBLE.sub("", part) for part in "\n".join(parts)[:20_000].splitlines())
+    return "\n".join(part for part in lines if part.strip() and part != _NO_TRACEBACK)
 
 
 def _failure_remedy(host: str, message: str) -> str:
