@@ -137,7 +137,8 @@ def test_every_record_is_one_line_of_json() -> None:
 
 def test_the_reason_stands_before_what_is_true_of_every_failure() -> None:
     ssh = "ssh: connect to host 10.0.0.1 port 22: Connection timed out"
-    said = f'Task failed: Data could not be sent to remote host "10.0.0.1". Make sure this host can be reached over ssh: {ssh}'
+    where = "Make sure this host can be reached over ssh: "
+    said = f'Task failed: Data could not be sent to remote host "10.0.0.1". {where}{ssh}'
     found = findings(list(results.of_unreachable("web1", {"msg": said})))["upkeep.host.unreachable"]
     assert found["summary"] == f"web1 cannot be reached: {ssh}"
     assert found["evidence"] == [ssh]
