@@ -26,7 +26,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line, redact
 
 from . import paths, processes
-from .errors import NOT_RUN, UpkeepError
+from .errors import NOT_RUN, WRONG_USE, UpkeepError
 from .harvest import Harvest
 from .why import why_not_run
 
@@ -199,6 +199,8 @@ def carry_out(
                         results.flush()
                     if event.get("job_id") == token:
                         watch(event)
+                        if event["event"] == "playbook_on_vars_prompt":
+                            stop.because("error", _asks(event["event_data"]))
             except OSError as error:
                 stop.because("error", _cannot_write(folder, error))
             return False
@@ -322,7 +324,10 @@ def _environment(plan: Plan, ssh_folder: str, run_id: str, token: int) -> dict[s
         "ANSIBLE_NOCOLOR": "True",
         "ANSIBLE_NOCOWS": "True",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": ssh_folder,
-        "PYTHONUNBUFFERED": "1",
+        # Nobody can answer: a host that needs a password then fails and says so, where the run would hang.
+        "ANSIBLE_ASK_PASS": "False",
+        "ANSIBLE_BECOME_ASK_PASS": "False",
+        "ANSIBLE_ASK_VAULT_PASS": "False",
     }
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
     if "utf" not in locale.lower():
@@ -465,6 +470,17 @@ def _private_file(path: Path, text: str) -> Path:
     with _open_private(path) as file:
         file.write(text)
     return path
+
+
+def _asks(data: Mapping[str, Any]) -> UpkeepError:
+    name = clean_line(data.get("varname") or "?", 100)
+    return UpkeepError(
+        f"the playbook asks for the variable {name}",
+        expected="its value on the command line, or in the job: a run has nobody to ask",
+        found="vars_prompt, and no value",
+        remedy=f"-e {name}=…   (or -e @FILE for a secret), or extra_vars of the job",
+        exit_code=WRONG_USE,
+    )
 
 
 def _cannot_write(folder: Path, error: OSError) -> UpkeepError:

@@ -222,9 +222,7 @@ def test_variables_are_given_as_ansible_takes_them_and_not_by_arguments(rig: Rig
                 "that": ["first == 'two words'", "second == '1'", "third == [3]", "fourth == 'over'"]
             }
         },
-        {
-            "ansible.builtin.shell": "! tr '\\0' '\\n' </proc/$(pgrep -of ansible-playbook.*p.yml)/cmdline | grep -q two"
-        },
+        {"ansible.builtin.shell": "! tr '\\0' '\\n' </proc/$(pgrep -of ansible-playbook.*p.yml)/cmdline | grep -q two"},
     )
     words = ["-e", "first='two words' second=1", "-e", '{"third": [3]}', "-e", "@more.yml", "-e", "fourth=over"]
     code, document = rig.run(playbook, "-l", "h1", *words)
@@ -240,6 +238,23 @@ def test_the_settings_of_ansible_cfg_in_the_current_folder_hold(rig: Rig) -> Non
     check = check.replace("False", "True").replace("3, ", "5, ")
     playbook = rig.playbook("p.yml", {"ansible.builtin.command": {"argv": [sys.executable, "-c", check]}})
     assert rig.run(playbook, "-l", "h1")[0] == 0  # ansible-runner by itself would turn the check of host keys off
+
+
+def test_a_playbook_that_asks_is_told_at_once_rather_than_left_waiting(rig: Rig) -> None:
+    prompt = [{"name": "word", "prompt": "The word"}]
+    playbook = rig.playbook("p.yml", {"ansible.builtin.debug": {"msg": "{{ word }}"}}, vars_prompt=prompt)
+    code, document = rig.run(playbook)
+    assert (code, document["error"]["what"]) == (2, "the playbook asks for the variable word")
+    assert document["run"]["state"] == "error"
+    assert rig.run(playbook, "-e", "word=given")[0] == 0
+
+
+def test_settings_that_ask_for_passwords_do_not_leave_a_run_waiting(rig: Rig) -> None:
+    rig.write(
+        "ansible.cfg",
+        "[defaults]\nask_pass = True\nask_vault_pass = True\n[privilege_escalation]\nbecome_ask_pass = True\n",
+    )
+    assert rig.run(rig.playbook("p.yml", {"ansible.builtin.ping": None}))[0] == 0
 
 
 # --- ended from outside -----------------------------------------------------------------------------------------------
