@@ -112,9 +112,9 @@ def dnf(fleet: Fleet) -> Iterator[Host]:
 
 
 def run_remedy(host: Host, finding: dict[str, Any]) -> None:
-    """What a person would paste."""
-    host.run(f"export DEBIAN_FRONTEND=noninteractive; {finding['remedy'].replace('dnf ', 'dnf -y -q ')} -y"
-             if finding["remedy"].startswith("apt-get") else finding["remedy"].replace("dnf ", "dnf -y -q "))  # fmt: skip
+    """What a person would paste, with yes to every question."""
+    yes = finding["remedy"].replace("dnf ", "dnf -y -q ").replace("apt-get install", "apt-get -y -q install")
+    host.run(f"export DEBIAN_FRONTEND=noninteractive; {yes}")
 
 
 # -- apt: in this order, since what one publishes the next one has ---------------
@@ -277,8 +277,8 @@ def test_apt_repositories_that_cannot_be_believed(fleet: Fleet, deb: Host) -> No
     assert "NO_PUBKEY" in look(deb, refresh=True).get("patch.repository.unsigned", main)["summary"]
     deb.run("mv /root/upkeep-fleet.asc /usr/share/keyrings/")
 
-    deb.write("/etc/apt/sources.list.d/wrong.list",
-              "deb [signed-by=/usr/share/keyrings/upkeep-fleet.asc] http://packages.fleet.test/debian bullseye main\n")  # fmt: skip
+    wrong = "deb [signed-by=/usr/share/keyrings/upkeep-fleet.asc] http://packages.fleet.test/debian bullseye main"
+    deb.write("/etc/apt/sources.list.d/wrong.list", wrong)
     subject = "http://packages.fleet.test/debian bullseye"
     assert "never fetched" in look(deb).get("patch.repository.unreachable", subject)["summary"]
     assert look(deb, refresh=True).get("patch.repository.unreachable", subject)
@@ -321,8 +321,8 @@ def test_apt_locks_are_reported_not_waited_for(deb: Host) -> None:
     assert look(deb, lock_max_age_hours=-1).get("patch.lock.held")["severity"] == "medium"
     deb.mend("package-lock")
     deb.run(
-        "systemd-run -q --unit=lists /usr/bin/python3 -c "
-        "\"import fcntl, time; f = open('/var/lib/apt/lists/lock', 'a'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(99)\";"
+        'systemd-run -q --unit=lists /usr/bin/python3 -c "import fcntl, time;'
+        "f = open('/var/lib/apt/lists/lock', 'a'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(99)\";"
         "sleep 0.5"
     )
     seen = look(deb, refresh=True, lock_timeout=2)

@@ -77,7 +77,7 @@ def ask(settings, logs):
         answer["problems"].setdefault("repositories", answer["problems"]["updates"])
         return answer
     answer["repositories"] = [describe(base, repository, errors) for repository in repositories]
-    import hawkey
+    import hawkey  # type: ignore[import-not-found]
 
     # An exclude hides installed packages too.
     installed = base.sack.query(flags=hawkey.IGNORE_EXCLUDES).installed()
@@ -166,7 +166,7 @@ def describe(base, repository, errors):
         # When the metadata was last fetched or found to be unchanged, and when the repository was made.
         checked = inner.getTimestamp()
         date = inner.getMaxTimestamp()
-        import hawkey  # type: ignore[import-not-found]
+        import hawkey
 
         packages = base.sack.query(flags=hawkey.IGNORE_EXCLUDES).filter(reponame=repository.id)
         kinds = ["security", "bugfix", "enhancement", "newpackage"]
@@ -312,17 +312,20 @@ def plan(base, answer):
     """Which updates an upgrade leaves out, and what it would remove."""
     if not any(not update["held"] for update in answer["updates"]):
         return
-    base.conf.best = False  # or one that cannot be had stops all others, instead of being left out
-    base.upgrade_all()
-    base.resolve()
-    brought = {(item.name, item.arch) for item in base.transaction.install_set}
+    import dnf
+
+    # Not base.resolve(), which also runs what plug-ins do after it.
+    goal = dnf.goal.Goal(base.sack)
+    goal.upgrade_all()
+    if not goal.run(allow_uninstall=True):
+        raise RuntimeError("; ".join(str(rule) for rule in goal.problem_rules())[:2000])
+    brought = {(package.name, package.arch) for package in [*goal.list_upgrades(), *goal.list_installs()]}
     for update in answer["updates"]:
         if not update["held"] and (update["name"], update["arch"]) not in brought:
-            update["kept_back"] = (
-                "dnf leaves it out: what it requires cannot be had, or it conflicts with another package"
-            )
-    replaced = {item.name for item in base.transaction.install_set}
-    answer["removals"] = sorted({item.name for item in base.transaction.remove_set} - replaced)
+            update["kept_back"] = "what it requires cannot be had, or it conflicts with another package"
+    replaced = {name for name, _arch in brought}
+    gone = {str(package.name) for package in [*goal.list_erasures(), *goal.list_obsoleted()]}
+    answer["removals"] = sorted(gone - replaced)
 
 
 def core_updated(installed, boot):

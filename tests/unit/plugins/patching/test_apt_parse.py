@@ -134,7 +134,8 @@ def test_refresh() -> None:
         "http://127.0.0.1:18765 nokey",
     }
     assert refresh.unsigned["http://127.0.0.1:18765 nokey"] == (
-        "The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 6DBE8569C5888330"
+        "The following signatures couldn't be verified because the public key is not available: "
+        "NO_PUBKEY 6DBE8569C5888330"
     )
     assert set(refresh.expired) == {
         "http://deb.example.org/debian bookworm-security",
