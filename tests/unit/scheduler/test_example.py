@@ -1,0 +1,40 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The example of the configuration is one, and has every key."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from upkeep import config_file
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "docs" / "upkeep.example.yml"
+
+
+def test_the_example_is_valid(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE, tmp_path / "upkeep.yml")
+    shutil.copy(ROOT / "inventories" / "local" / "hosts.yml", tmp_path / "hosts.yml")
+    read, problems = config_file.check(tmp_path / "upkeep.yml", tmp_path)
+    assert read is not None, problems
+    assert set(read.jobs) == {"weekly", "patch_state", "capacity", "web_patch_state", "after_patch_tuesday"}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        model
+        for model in vars(config_file).values()
+        if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel
+    ],
+)
+def test_every_key_is_in_the_example(model: type[BaseModel]) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    missing = [name for name in model.model_fields if not re.search(rf"\b{name}:", text)]
+    # skip_tags is what tags is, the other way round.
+    assert [name for name in missing if name != "skip_tags"] == []
