@@ -176,7 +176,7 @@ def test_the_last_words_of_a_failed_unit_are_evidence(broken: Seen) -> None:
 
 
 def test_a_silent_mount_costs_its_time_and_covers_only_what_answered(broken: Seen, host: Host) -> None:
-    assert broken.seconds < 15
+    assert broken.seconds < 40  # mostly ansible-playbook itself, on a busy machine
     assert waiting(host), "the mount was not silent enough: nobody waits for it in the kernel"
     full = {subject for check, subject in broken.coverage if check == "capacity.filesystem.full"}
     assert "/" in full

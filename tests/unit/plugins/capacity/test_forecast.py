@@ -180,6 +180,7 @@ def test_clean_ups_by_hand_do_not_hide_the_growth_between_them() -> None:
     values = [300 + 20 * (n % 30) for n in range(111)]
     told = forecast(weekly(values), LIMIT, NOW, window_days=1000)
     assert values[-1] == 700
+    assert told["per_day"] == pytest.approx(20 / 7)
     assert days_until_full(told) == pytest.approx(15 * 7, rel=0.05)
 
 
