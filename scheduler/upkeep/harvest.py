@@ -52,6 +52,11 @@ class Harvest:
         self._items: dict[str, str] = {}
         self._running: dict[str, tuple[str, str]] = {}
 
+    @property
+    def running(self) -> list[str]:
+        """The hosts that are at work now."""
+        return sorted(self._running)
+
     def feed(self, event: Mapping[str, Any]) -> Iterator[Record]:
         """Records of one event; nothing for an event that says nothing about hosts."""
         name = event.get("event")

@@ -46,6 +46,14 @@ def of_run(run_id: str) -> set[int]:
     return found - {os.getpid()}
 
 
+def program(pid: int) -> str:
+    """The name of a process's program; empty when it ended meanwhile."""
+    try:
+        return (_PROC / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def send(pids: set[int], number: signal.Signals) -> set[int]:
     """Send a signal; the ids of the processes that we may not signal (root's, for a user without its rights)."""
     refused = set()

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line, redact
 
-from . import paths, processes
+from . import leftovers, paths, processes
 from .errors import NOT_RUN, WRONG_USE, UpkeepError
 from .harvest import Harvest
 from .why import why_not_run
@@ -116,7 +116,10 @@ class Stop:
         self._run_id = run_id
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
         self._asked_at: float | None = None
-        self._at_once = False
+        self.at_once = False
+        """Whether nobody wants to wait any more."""
+        self.over_ssh = False
+        """Whether hosts were at work over SSH when it was asked for."""
 
     def signalled(self, number: int, _frame: FrameType | None) -> None:
         """Handle SIGINT, SIGTERM or SIGHUP."""
@@ -132,7 +135,7 @@ class Stop:
                 ),
             )
         else:
-            self._at_once = True
+            self.at_once = True
 
     def because(self, reason: str, error: UpkeepError) -> None:
         """Ask for the run to end; the first reason holds."""
@@ -155,8 +158,10 @@ class Stop:
         if self._asked_at is None:
             self._asked_at = time.monotonic()
             # ansible-playbook hands it on to its workers, and these to their modules, which then can clean up.
-            processes.send(processes.of_run(self._run_id), signal.SIGTERM)
-        return self._at_once or time.monotonic() - self._asked_at > GRACE
+            pids = processes.of_run(self._run_id)
+            self.over_ssh = any(processes.program(pid) == "ssh" for pid in pids)
+            processes.send(pids, signal.SIGTERM)
+        return self.at_once or time.monotonic() - self._asked_at > GRACE
 
 
 def carry_out(
@@ -210,6 +215,8 @@ def carry_out(
             runner.run()
         outcome = _outcome(plan, harvest, stop, log, clock)
         unended = processes.end_all(run_id) if stop.reason else _end_ssh_masters(run_id, ssh_folder)
+        if stop.over_ssh and harvest.running and not stop.at_once:
+            leftovers.end(plan.inventory, harvest.running, run_id, given_up=lambda: stop.at_once)
         if unended and outcome.error:
             outcome.error.found += (
                 f"; not ours to end, and still running: process {', '.join(map(str, sorted(unended)))}"
@@ -332,7 +339,11 @@ def _environment(plan: Plan, ssh_folder: str, run_id: str, token: int) -> dict[s
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
     if "utf" not in locale.lower():
         forced["LC_ALL"] = "C.UTF-8"  # Ansible refuses to start in any other than a UTF-8 locale
-    return {**{key: value for key, value in said.items() if key not in os.environ}, **forced}
+    return {
+        **{key: value for key, value in said.items() if key not in os.environ},
+        **leftovers.environment(run_id),
+        **forced,
+    }
 
 
 def _outcome(plan: Plan, harvest: Harvest, stop: Stop, log: _Log, clock: Callable[[], float]) -> Outcome:
@@ -406,16 +417,9 @@ def _ssh_folder() -> Iterator[str]:
 def _end_ssh_masters(run_id: str, ssh_folder: str) -> set[int]:
     """End the SSH masters that would otherwise wait for a minute; a daemon that a local task has started stays."""
     if os.listdir(ssh_folder):
-        masters = {pid for pid in processes.of_run(run_id) if _program_of(pid) == "ssh"}
+        masters = {pid for pid in processes.of_run(run_id) if processes.program(pid) == "ssh"}
         processes.send(masters, signal.SIGTERM)
     return set()
-
-
-def _program_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 @contextmanager
