@@ -260,9 +260,8 @@ requirements:
   - Root, to read the kernel's log, all certificates and the disks, and to write the history. Without it the rest is
     reviewed.
 notes:
-  - Tried with Debian 12 (Linux 6.1 and 6.18, systemd 252). The output of smartctl 7.0 to 7.4 and the logs of Linux
-    4.18 to
-    6.18 are known from records of theirs.
+  - Tried with Debian 12 (systemd 252, Python 3.11) on Linux 6.18, as a machine and as a container of systemd-nspawn.
+  - What smartctl 7 answers and what other kernels log is known from records; smartctl before 7.0 cannot be asked.
   - It opens no port and asks nothing of the network, but what mounted filesystems need to answer.
 seealso:
   - module: upkeep.maintenance.host_review

@@ -29,7 +29,7 @@ MACHINE = b"""\
 
 # What systemd-nspawn gives a host of the test fleet; shortened.
 NSPAWN = b"""\
-1014 1013 0:62 / / rw,relatime shared:407 - overlay overlay rw,lowerdir=/base,upperdir=/h/upper,workdir=/h/work,uuid=on
+1014 1013 0:62 / / rw,relatime shared:407 - overlay overlay rw,lowerdir=/base,upperdir=/h/upper,uuid=on
 1020 1014 0:65 / /dev rw,nosuid shared:409 - tmpfs tmpfs rw,size=4096k,nr_inodes=65536,mode=755
 1040 1014 0:70 / /run rw,nosuid,nodev shared:412 - tmpfs tmpfs rw,size=4936820k,nr_inodes=819200,mode=755
 1041 1040 0:66 /systemd/nspawn/incoming /run/host/incoming ro,nosuid,nodev,noexec,relatime master:3 - tmpfs tmpfs rw
