@@ -541,7 +541,7 @@ def _kernel(j: Judgement) -> None:
             running,
             newest,
         )
-    elif _flavour(newest) == _flavour(running) and compare(newest) > compare(running):
+    elif compare(newest) > compare(running):
         reason = "the kernel %s is installed, and %s is running" % (newest, running)
     elif built and running in packages and compare_deb(packages[running], built.group(1)) > 0:
         reason = "version %s of the kernel %s is installed, and %s is running" % (

@@ -164,6 +164,12 @@ def test_pending_with_advisories() -> None:
     assert result["updates"][0]["published"].endswith("Z")
 
 
+@pytest.mark.parametrize(("severity", "expected"), [("Critical", "high"), ("Important", "high"), ("Low", "medium")])
+def test_what_the_vendor_says_counts_at_once(severity: str, expected: str) -> None:
+    fresh = {**ANSWER["updates"][0], "severity": severity}
+    assert reviewed(DnfHost(quiet(updates=[fresh]))).finding("patch.security.pending")["severity"] == expected
+
+
 def test_a_moderate_fix_is_not_urgent_until_it_is_old() -> None:
     pending = {**ANSWER["updates"][0], "severity": "Moderate"}
     assert reviewed(DnfHost(quiet(updates=[pending]))).finding("patch.security.pending")["severity"] == "medium"

@@ -204,15 +204,24 @@ def test_kept_back_for_good_and_removals() -> None:
         "a full upgrade would remove c",
     ]
     assert result["would_remove"] == ["c"]
+    assert [check for _severity, check, _subject in result.checks()] == ["patch.packages.kept_back"]
 
 
-def test_phased() -> None:
+@pytest.mark.parametrize("heading", ["phased", "kept"])  # apt-get of Debian 12 counts it among what is kept back
+def test_phased(heading: str) -> None:
     deb = Deb("a", "1", [("2", MAIN)], phased=20)
-    result = reviewed(DebianHost([deb], {"dist-upgrade": plan([], phased=["a"])}))
+    result = reviewed(DebianHost([deb], {"dist-upgrade": plan([], **{heading: ["a"]})}))
+    assert [check for _severity, check, _subject in result.checks()] == ["patch.updates.pending"]
     finding = result.finding("patch.updates.pending")
     assert finding["severity"] == "info"
     assert "phased" in finding["evidence"][0]
     assert result["verdict"] == "pending"
+
+
+def test_phased_and_this_host_is_among_the_first() -> None:
+    result = reviewed(DebianHost([Deb("a", "1", [("2", MAIN)], phased=20)]))
+    assert result["updates"][0]["phased"] is False
+    assert result.finding("patch.updates.pending")["severity"] == "medium"  # 40 days old
 
 
 def test_a_plan_that_cannot_be_read_is_told() -> None:
@@ -465,6 +474,7 @@ def test_refresh_where_apt_answers_0_over_a_dead_mirror() -> None:
     result = reviewed(refreshing(did), refresh=True)
     assert result.finding("patch.repository.unreachable")
     assert result["verdict"] == "unknown"
+    assert result["metadata"]["age_days"] == 1  # as old as before
 
 
 def test_refresh_without_the_key() -> None:
