@@ -311,8 +311,8 @@ def _abandon(pid: int) -> None:
 
 def _collect(process: subprocess.Popen[bytes], deadline: float, limit: int) -> Ran:
     """Read what the process prints, within the limits of time and size."""
-    assert process.stdout is not None
-    assert process.stderr is not None
+    if process.stdout is None or process.stderr is None:
+        raise ValueError("the process must have pipes for its standard output and error")
     streams = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
     out, err = streams.values()
     truncated = False

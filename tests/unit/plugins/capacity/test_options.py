@@ -71,7 +71,7 @@ def test_the_role_hands_every_option_on(name: str) -> None:
     handed = load(ROLE / "vars" / "main.yml")["__capacity_options"]
     assert f"capacity_{name}" in handed[name]
     (task,) = load(ROLE / "tasks" / "main.yml")
-    assert f"__capacity_options.{name} " in task["upkeep.maintenance.capacity_info"][name]
+    assert task["module_defaults"] == {"upkeep.maintenance.capacity_info": "{{ __capacity_options }}"}
     assert f"`capacity_{name}`" in (ROLE / "README.md").read_text()
 
 
