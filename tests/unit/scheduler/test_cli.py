@@ -435,8 +435,11 @@ def test_doctor_on_a_controller_whose_configuration_is_wrong(rig: Rig) -> None:
     rig.write("upkeep.yml", "jobz: 1\n")
     done = rig.upkeep("doctor")
     assert done.returncode == 1
-    assert "jobz: unknown key" in " ".join(done.stdout.split())
     assert "1 thing missing" in done.stdout
+    rows = json.loads(rig.upkeep("doctor", "--json").stdout)["rows"]
+    (wrong,) = [row for row in rows if row["state"] == "missing"]
+    assert (wrong["item"], wrong["remedy"]) == ("configuration", "did you mean jobs?")
+    assert wrong["found"].endswith("upkeep.yml:1: jobz: unknown key")
 
 
 def test_doctor_sees_a_second_collection_that_would_win(rig: Rig) -> None:
