@@ -293,6 +293,12 @@ def test_core_packages_and_kernels_ask_for_a_reboot() -> None:
     assert result.finding("patch.reboot.required")
 
 
+def test_a_rescue_kernel_is_none() -> None:
+    host = DnfHost(quiet())
+    del host.files["/boot/vmlinuz-5.14.0-570.12.1.el9_6.x86_64"]
+    assert "no kernel is installed here" in reviewed(host).why_not("patch.kernel.outdated")
+
+
 @pytest.mark.parametrize(
     ("packages", "files", "links", "why_not"),
     [
