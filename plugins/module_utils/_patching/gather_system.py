@@ -126,7 +126,7 @@ def _processes(host: Host, known: System) -> None:
 def unit_of(cgroup: str) -> str:
     """The systemd unit of a process from its /proc/PID/cgroup: its name, ``session``, or empty when it has none."""
     for line in cgroup.splitlines():
-        hierarchy, _, path = line.partition("::") if line.startswith("0::") else line.partition(":name=systemd:")
+        hierarchy, _colons, path = line.partition("::") if line.startswith("0::") else line.partition(":name=systemd:")
         if not hierarchy or not path:
             continue
         if "/user.slice/" in path + "/" or re.search(r"/user@\d+\.service", path):

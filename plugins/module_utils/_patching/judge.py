@@ -359,8 +359,8 @@ def _kept_back(j: Judgement) -> None:
             "patch.packages.kept_back",
             j.known.manager,
             "medium" if security else "low",
-            "An ordinary upgrade keeps %s back%s." % (count(len(kept), "package"),
-                                                     " (security: %d)" % security if security else ""),
+            "An ordinary upgrade keeps %s back%s."
+            % (count(len(kept), "package"), " (security: %d)" % security if security else ""),
             evidence,
             "See what a full upgrade would add and remove, then decide: %s" % full,
             dict(_package_facts(kept, j.now), would_remove=j.known.removals[:FACTS_ITEMS]),
