@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -293,25 +294,29 @@ def test_root_gets_the_missing_debian_package(tmp_path: Path, surroundings: Surr
     assert all("python3.11-venv" in call for call in calls if "install" in call)
 
 
-def as_nobody(path: Path) -> tuple[str, ...]:
-    """Words that run a command as an account without rights, which may reach `path`."""
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every account can reach: pytest's own are closed to others, and every pytest closes them again."""
+    with tempfile.TemporaryDirectory(prefix="upkeep-public-") as name:
+        Path(name).chmod(0o755)
+        (Path(name) / "cache").mkdir()
+        (Path(name) / "cache").chmod(0o777)
+        yield Path(name)
+
+
+def as_nobody() -> tuple[str, ...]:
+    """Words that run a command as an account without rights."""
     if os.geteuid() != 0:
         pytest.skip("only root may run a process as another account")
-    for folder in (path, *path.parents):
-        if folder != Path("/tmp") and folder.stat().st_uid == 0 and folder.is_relative_to("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o055)
     nobody = pwd.getpwnam("nobody")
     return ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
 
 
-def test_an_ordinary_account_is_told_which_package_to_install(tmp_path: Path, surroundings: Surroundings) -> None:
-    copy = copy_checkout(tmp_path / "clone")
-    python = fake_python(tmp_path, marker=tmp_path / "never")
-    before = as_nobody(copy)
-    (tmp_path / "cache").mkdir(mode=0o777)
-    (tmp_path / "cache").chmod(0o777)
-    env = surroundings | {"UPKEEP_PYTHON": str(python), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = start(copy, env, "--help", before=before)
+def test_an_ordinary_account_is_told_which_package_to_install(public: Path, surroundings: Surroundings) -> None:
+    copy = copy_checkout(public / "clone")
+    python = fake_python(public, marker=public / "never")
+    env = surroundings | {"UPKEEP_PYTHON": str(python), "XDG_CACHE_HOME": str(public / "cache")}
+    done = start(copy, env, "--help", before=as_nobody())
     assert done.returncode == 2
     assert done.stdout == ""
     assert "sudo apt-get install python3.11-venv" in done.stderr
@@ -319,19 +324,16 @@ def test_an_ordinary_account_is_told_which_package_to_install(tmp_path: Path, su
 
 
 def test_a_checkout_that_cannot_be_written_gets_its_environment_in_the_cache(
-    tmp_path: Path, surroundings: Surroundings
+    public: Path, surroundings: Surroundings
 ) -> None:
-    copy = copy_checkout(tmp_path / "clone")
-    before = as_nobody(copy)
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    cache.chmod(0o777)
+    copy = copy_checkout(public / "clone")
+    cache = public / "cache"
     env = surroundings | {"XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
-    done = start(copy, env, "--help", before=before)
+    done = start(copy, env, "--help", before=as_nobody())
     assert_works(done)
     assert not (copy / ".venv").exists()
     assert list((cache / "upkeep").glob("venv-*/made-from"))
-    again = start(copy, env, "--help", before=before)
+    again = start(copy, env, "--help", before=as_nobody())
     assert_works(again)
     assert again.stderr == ""
 
