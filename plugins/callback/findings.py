@@ -28,6 +28,7 @@ import uuid
 
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
+from ansible_collections.upkeep.maintenance.plugins.module_utils._harvest import Harvest
 from ansible_collections.upkeep.maintenance.plugins.plugin_utils.table import FindingsTable
 
 
@@ -48,6 +49,7 @@ class CallbackModule(CallbackBase):
         if not self.disabled:
             CallbackModule._working = self
         self._table = FindingsTable()
+        self._harvest = Harvest()
         self._spool = None
         self._playbook = "?"
         self._check_mode = False
@@ -60,31 +62,27 @@ class CallbackModule(CallbackBase):
             self._check_mode = bool(play.check_mode)
             self._begin()
 
+    def v2_playbook_on_no_hosts_matched(self):
+        self._feed("playbook_on_no_hosts_matched", {})
+
     def v2_runner_on_ok(self, result):
-        self._keep(_results.of_result(*self._origin(result), result._result))
+        self._feed("runner_on_ok", _event_data(result))
+
+    def v2_runner_item_on_ok(self, result):
+        self._feed("runner_item_on_ok", _event_data(result))
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
-        if not ignore_errors:
-            self._keep(_results.of_failure(*self._origin(result), result._result))
+        self._feed("runner_on_failed", dict(_event_data(result), ignore_errors=ignore_errors))
 
     def v2_runner_on_unreachable(self, result):
-        self._keep(_results.of_unreachable(result._host.get_name(), result._result))
+        self._feed("runner_on_unreachable", _event_data(result))
 
     def v2_playbook_on_stats(self, stats):
-        for host in sorted(stats.processed):
-            counts = stats.summarize(host)
-            self._keep(
-                _results.of_stats(host, counts["ok"], counts["changed"], counts["failures"], counts["unreachable"])
-            )
+        counts = {name: getattr(stats, name) for name in ("processed", "ok", "changed", "failures", "dark")}
+        self._feed("playbook_on_stats", counts)
         for row in self._table.lines(self._display.columns, self.get_option("table_rows")):
             self._display.display(row)
         self._finish()
-
-    @staticmethod
-    def _origin(result):
-        """Host, task and resolved action, as the records name them."""
-        task = result._task
-        return result._host.get_name(), task.get_name(), task.resolved_action or task.action
 
     def _begin(self):
         target = self.get_option("results_file")
@@ -104,8 +102,8 @@ class CallbackModule(CallbackBase):
             return
         self._write(_results.run_record(str(uuid.uuid4()), self._playbook, self._check_mode, time.time()))
 
-    def _keep(self, records):
-        for record in records:
+    def _feed(self, name, data):
+        for record in self._harvest.feed({"event": name, "event_data": data}):
             self._table.add(record)
             self._write(record)
 
@@ -139,3 +137,18 @@ class CallbackModule(CallbackBase):
             os.unlink(name)
         except OSError:
             self._display.vvv("upkeep: %s could not be removed" % name)
+
+
+def _event_data(result):
+    """A task's result as a job event of ansible-runner tells it."""
+    task = result._task
+    role = task._role.get_name() if task._role else None
+    return {
+        "host": result._host.get_name(),
+        "task": task.name or task.action,
+        "task_uuid": str(task._uuid),
+        "task_action": task.action,
+        "resolved_action": task.resolved_action,
+        "role": role,
+        "res": result._result,
+    }

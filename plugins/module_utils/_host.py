@@ -124,7 +124,7 @@ class Host:
         return sorted(itertools.islice(glob.iglob(pattern), limit))
 
     def write(self, path: str, text: str) -> str:
-        """Replace a file at once or not at all, its folder made if need be; the error as a text, empty if all went well.
+        """Replace a file at once or not at all, its folder made if need be; the error as a text, empty if it went well.
 
         Not forced to the disk: after a power cut the old file, the new one or an empty one may be there.
         """

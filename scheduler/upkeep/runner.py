@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line, redact
+from ansible_collections.upkeep.maintenance.plugins.module_utils._harvest import Harvest
 
 from . import leftovers, paths, processes
 from .errors import NOT_RUN, WRONG_USE, UpkeepError
-from .harvest import Harvest
 from .why import why_not_run
 
 if TYPE_CHECKING:

@@ -22,8 +22,16 @@ PLAYBOOK = """
     - name: Fail and go on
       ansible.builtin.command: /bin/false
       ignore_errors: true
+    - name: A net below
+      block:
+        - name: Fail and be rescued
+          ansible.builtin.command: /bin/false
+      rescue:
+        - name: Rescue
+          ansible.builtin.ping:
     - name: Fail
-      ansible.builtin.command: /bin/false
+      ansible.builtin.command: "{{ item }}"
+      loop: [/bin/true, /bin/false]
 """
 
 
@@ -62,7 +70,7 @@ def test_table_and_file(playbook: str, tmp_path: Path) -> None:
     assert records[0]["type"] == "run" and records[0]["playbook"] == "try.yml"
     assert records[-1]["type"] == "end" and records[-1]["state"] == "finished"
     failed = [record["finding"]["subject"] for record in records if record["type"] == "finding"]
-    assert failed == ["Fail", "Fail"], "an ignored failure is nobody's finding"
+    assert failed == ["Fail", "Fail"], "an ignored or rescued failure is nobody's finding"
     assert not list(tmp_path.glob(".upkeep-*")), "the spool is gone"
 
 

@@ -1,6 +1,9 @@
 # Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the job events of ansible-runner (or AWX) to the records of the results file, one event at a time.
+"""From job events to the records of the results file, one event at a time.
+
+Job events are those of ansible-runner and AWX; the callback plugin hands in what it sees in the same form.
 
 Pure: no process, no clock, no file. What is held in memory grows with the number of hosts, never with that of events.
 """
@@ -10,8 +13,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import (
+from . import _results
+from ._findings import (
     REMEDY_LIMIT,
     SUBJECT_LIMIT,
     SUMMARY_LIMIT,
@@ -21,7 +24,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Record = dict[str, Any]
+    Record = dict[str, Any]
 
 HELD_LIMIT = 8
 """Failures of one host that wait for the end of the run, which tells whether they were rescued."""
