@@ -23,8 +23,6 @@ AREAS: dict[str, tuple[dict[str, Any], Callable[[Host, dict[str, Any]], dict[str
     "capacity": (capacity_options.ARGUMENT_SPEC, review_capacity),
 }
 
-ARGUMENT_SPEC = {area: {"type": "dict", "options": spec} for area, (spec, _review) in AREAS.items()}
-
 _CONTRACT = ("findings", "coverage", "not_applicable")
 
 

@@ -14,7 +14,7 @@ description:
   - Runs the reviews of P(upkeep.maintenance.patch_info#module) and P(upkeep.maintenance.capacity_info#module) one after
     another in one process. A task costs a host about as much as a ping, so the weekly review of a fleet is one task.
   - An area that fails becomes a finding of its own; the other areas stand.
-  - It reads only. The one file that it may write is the small history that O(capacity.history_path) names.
+  - It reads only. The one file that it may write is the small history of the capacity, see O(capacity).
 author:
   - Upkeep contributors (@upkeep)
 extends_documentation_fragment:
@@ -28,6 +28,7 @@ options:
   capacity:
     description:
       - Options of P(upkeep.maintenance.capacity_info#module), an empty dictionary for its defaults.
+        Its C(history_path) names the history, and C(history=false) does without.
       - The capacity is not reviewed when this is not given.
     type: dict
 seealso:
@@ -79,14 +80,33 @@ capacity:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.upkeep.maintenance.plugins.module_utils._areas import ARGUMENT_SPEC, review_areas
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.upkeep.maintenance.plugins.module_utils._areas import AREAS, review_areas
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_one_of=[list(ARGUMENT_SPEC)], supports_check_mode=True)
-    module.exit_json(changed=False, **review_areas(Host(), module.params, module.check_mode))
+    module = AnsibleModule(
+        argument_spec={"patch": {"type": "dict"}, "capacity": {"type": "dict"}},
+        required_one_of=[("patch", "capacity")],
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, **review_areas(Host(), _options(module), module.check_mode))
+
+
+def _options(module: AnsibleModule) -> dict[str, Any]:
+    """The options of each area that is asked for, checked and completed as the area's own module would."""
+    options = {}
+    for area, (spec, _review) in AREAS.items():
+        if module.params[area] is not None:
+            checked = ArgumentSpecValidator(spec).validate(module.params[area])
+            if checked.error_messages:
+                module.fail_json(msg="%s: %s" % (area, "; ".join(checked.error_messages)))
+            options[area] = checked.validated_parameters
+    return options
 
 
 if __name__ == "__main__":

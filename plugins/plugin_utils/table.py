@@ -47,11 +47,9 @@ class FindingsTable:
     def lines(self, columns, rows):
         """The table as lines of at most ``columns`` cells, with at most ``rows`` findings, the worst first."""
         total = sum(self.counts.values())
+        states = list(self.hosts.values())
         hosts = ", ".join(
-            "%d %s" % (count, state)
-            for state in ("ok", "failed", "unreachable")
-            for count in [sum(1 for seen in self.hosts.values() if seen == state)]
-            if count
+            "%s %s" % (states.count(state), state) for state in ("ok", "failed", "unreachable") if state in states
         )
         said = ", ".join("%d %s" % (count, severity) for severity, count in self.counts.items() if count)
         yield ""

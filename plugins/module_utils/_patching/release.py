@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Until when a release of a distribution gets security fixes. Pure.
 
-Sources of TABLE (read in 2025; a host's own distro-info-data or SUPPORT_END in os-release(5) is asked first):
-Debian https://wiki.debian.org/DebianReleases and https://wiki.debian.org/LTS; Ubuntu https://ubuntu.com/about/release-cycle;
+TABLE is the last resort: a host's own distro-info-data, or SUPPORT_END in os-release(5), is asked first.
+Its rows for Debian and Ubuntu are those of distro-info-data 0.58+deb12u7. The others follow the pages below as far as
+they were known when they were written down; of these only Rocky Linux 8 and 9 and CentOS were compared again (2026-11):
 RHEL https://access.redhat.com/support/policy/updates/errata (end of maintenance support);
 AlmaLinux https://wiki.almalinux.org/release-notes/; Rocky Linux https://wiki.rockylinux.org/rocky/version/;
 Oracle Linux https://www.oracle.com/a/ocom/docs/elsp-lifetime-069338.pdf (premier support);
@@ -28,18 +29,20 @@ TABLE: dict[str, dict[str, tuple[str, str]]] = {
         "9": ("2020-07-18", "2022-06-30"),
         "10": ("2022-09-10", "2024-06-30"),
         "11": ("2024-08-14", "2026-08-31"),
-        "12": ("2026-06-10", "2028-06-30"),
+        "12": ("2026-07-11", "2028-06-30"),
         "13": ("2028-08-09", "2030-06-30"),
     },
     "ubuntu": {
         "16.04": ("2021-04-30", ""),
         "18.04": ("2023-05-31", ""),
-        "20.04": ("2025-05-31", ""),
+        "20.04": ("2025-05-29", ""),
         "22.04": ("2027-06-01", ""),
         "24.04": ("2029-05-31", ""),
         "24.10": ("2025-07-10", ""),
         "25.04": ("2026-01-15", ""),
         "25.10": ("2026-07-09", ""),
+        "26.04": ("2031-05-29", ""),
+        "26.10": ("2027-07-15", ""),
     },
     "rhel": {"7": ("2024-06-30", ""), "8": ("2029-05-31", ""), "9": ("2032-05-31", ""), "10": ("2035-05-31", "")},
     "almalinux": {"8": ("2029-03-01", ""), "9": ("2032-05-31", ""), "10": ("2035-05-31", "")},
