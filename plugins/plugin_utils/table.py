@@ -51,7 +51,7 @@ class FindingsTable:
         hosts = ", ".join(
             "%s %s" % (states.count(state), state) for state in ("ok", "failed", "unreachable") if state in states
         )
-        said = ", ".join("%d %s" % (count, severity) for severity, count in self.counts.items() if count)
+        said = ", ".join("%s %s" % (count, severity) for severity, count in self.counts.items() if count)
         yield ""
         yield "UPKEEP: %s; %d check(s); hosts: %s" % (
             "findings: " + said if total else "nothing found",

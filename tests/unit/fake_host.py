@@ -128,5 +128,5 @@ class FakeHost(Host):
 
     def run(self, argv: list[str], timeout: float = 60.0, limit: int = OUTPUT_LIMIT) -> Ran:
         self.ran.append(argv)
-        did: Any = self.commands.get(tuple(argv), Ran(127, "", "%s: not found" % argv[0]))
+        did: Any = self.commands.get(tuple(argv), Ran(127, "", f"{argv[0]}: not found"))
         return did if isinstance(did, Ran) else Ran(0, did, "")
