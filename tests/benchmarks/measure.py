@@ -85,12 +85,12 @@ def _watch(pid: int, peak: list[int]) -> None:
         time.sleep(0.02)
 
 
-def by_turns(contenders: Sequence[Contender], runs: int) -> None:
-    """Run each in turn, ``runs`` times, after one round that does not count."""
-    for number in range(runs + 1):
+def by_turns(contenders: Sequence[Contender], runs: int, warm_up: int = 1) -> None:
+    """Run each in turn, ``runs`` times, after ``warm_up`` rounds that do not count."""
+    for number in range(warm_up + runs):
         for contender in contenders:
             cost = measure(contender)
-            if number:
+            if number >= warm_up:
                 contender.costs.append(cost)
             print(f"  {contender.name}: {cost.wall:.2f} s", file=sys.stderr, flush=True)
 
