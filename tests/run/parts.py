@@ -259,7 +259,7 @@ PARTS = {
     part.name: part
     for part in (
         Part("static", "ruff, mypy, ansible-lint, shellcheck, the changelog, Python 3.8", _static, 300),
-        Part("unit", "pure code, and modules with a stand-in for the host", _pytest, 600, "tests/unit"),
+        Part("unit", "pure code, and modules with a stand-in for the host", _pytest, 900, "tests/unit"),
         Part("sanity", "ansible-test sanity over the collection", _sanity, 900),
         Part(
             "package", "the launcher, the wheel and the Galaxy tarball, each really used", _pytest, 900, "tests/package"
