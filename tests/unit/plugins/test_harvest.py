@@ -8,7 +8,7 @@ import tracemalloc
 from typing import Any
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._harvest import HELD_LIMIT, Harvest
-from tests.unit.scheduler.rig import finding
+from tests.integration.rig import finding
 
 OURS = "upkeep.maintenance.host_review"
 

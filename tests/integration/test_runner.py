@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.scheduler.rig import Rig, finding
+from tests.integration.rig import Rig, finding
 from upkeep import processes
 
 LOOK = {"name": "Look", "upkeep.maintenance.says": {"result": {"findings": [finding()], "coverage": []}}}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
-from tests.unit.scheduler.rig import Rig, finding
+from tests.integration.rig import Rig, finding
 from upkeep.cli import COMMANDS
 
 LOOK = {"name": "Look", "upkeep.maintenance.says": {"result": {"findings": [finding()], "coverage": []}}}
