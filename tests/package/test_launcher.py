@@ -115,6 +115,17 @@ def test_a_changed_lock_brings_the_environment_up_to_date(made: Path, surroundin
     assert start(made, surroundings, "--help").stderr == ""
 
 
+def test_an_upgraded_interpreter_gets_a_new_environment(made: Path, tmp_path: Path, surroundings: Surroundings) -> None:
+    # As after an upgrade of the distribution: the link leads to another interpreter, which does not see the packages.
+    python = made / ".venv" / "bin" / "python"
+    upgraded = shutil.copy("/bin/false", tmp_path / "python3.99")
+    python.unlink()
+    python.symlink_to(upgraded)
+    done = start(made, surroundings, "--help")
+    assert_works(done)
+    assert MAKING in done.stderr
+
+
 def test_a_moved_checkout_is_mended(made: Path, surroundings: Surroundings) -> None:
     moved = made.with_name("moved")
     made.rename(moved)
