@@ -9,7 +9,8 @@ that ended looked at it and found nothing. The rules:
 - A new one goes to the ticket of its cause: the open one; else the last resolved one, reopened, when that was resolved
   no longer than ``reopen_within`` ago; else a new one that follows it.
 - A host that cannot be reached swallows what else was new on it in that run: one fallen server, one ticket.
-- An absence clears an entry only when the run ended, reached that host, and covered that check and subject.
+- An absence clears an entry only when the run ended, reached that host, and covered that check and subject. Nobody knows
+  when in the run it looked: what was seen after the run began may be younger than the look, and stands.
 - An info finding, or one that the configuration ignores, is as good as a look that found nothing.
 - The last entry that is cleared resolves its ticket. A ticket that a person resolved keeps its entries standing until
   a run confirms it.
@@ -254,6 +255,7 @@ def reconcile(
     now: float,
     *,
     at: float | None = None,
+    began: float | None = None,
     complete: bool = True,
     check_mode: bool = False,
     muted: Collection[str] = (),
@@ -263,11 +265,13 @@ def reconcile(
 
     ``findings``: identity and severity; of one identity the worst counts. ``coverage``: (check, subject) by host.
     ``hosts``: state by host (ok | failed | unreachable). ``tickets``: see KnownTicket. ``now``, ``at``: seconds since
-    the epoch; ``at`` is when the run saw this, where that is not now. ``complete``: the run ended by itself; when it
-    was cut off, absences say nothing. ``check_mode``: a task that fails, or does not, in check mode says nothing of the
-    real one. ``muted``: hosts of which not all that they found arrived. ``superseded``: coverage of newer runs.
+    the epoch; ``at`` is when the run had seen this, where that is not now, and ``began`` when it began to look, where
+    that is not ``at``: findings are dated by the one, absences by the other. ``complete``: the run ended by itself; when
+    it was cut off, absences say nothing. ``check_mode``: a task that fails, or does not, in check mode says nothing of
+    the real one. ``muted``: hosts of which not all that they found arrived. ``superseded``: coverage of newer runs.
     """
-    work = _Reconciliation(tickets, policy, now, now if at is None else at)
+    at = now if at is None else at
+    work = _Reconciliation(tickets, policy, now, at, at if began is None else began)
     work.sort(findings, check_mode, superseded)
     work.place()
     if complete:
@@ -280,10 +284,11 @@ def reconcile(
 class _Reconciliation:
     """One run's findings on their way to their tickets."""
 
-    def __init__(self, tickets: Iterable[KnownTicket], policy: Policy, now: float, at: float) -> None:
+    def __init__(self, tickets: Iterable[KnownTicket], policy: Policy, now: float, at: float, began: float) -> None:
         self.policy = policy
         self.now = now
         self.at = at
+        self.began = began
         self.rule = lru_cache(maxsize=None)(policy.of_check)
         self.seen: set[Identity] = set()
         self.wanted: dict[Identity, str] = {}
@@ -341,6 +346,10 @@ class _Reconciliation:
         """Whether a moment is after the run. One after now was written under a wrong clock, and says nothing."""
         return moment is not None and self.at < moment <= self.now
 
+    def _may_be_later(self, moment: float) -> bool:
+        """Whether a moment may be after the run looked: after it began. One after now says nothing, as above."""
+        return self.began < moment <= self.now
+
     def _put(self, identity: Identity, severity: str, ticket: _Ticket, owner: _Ticket | None) -> None:
         if owner is not None and ticket is owner:
             old = owner.entries[identity].severity
@@ -384,7 +393,7 @@ class _Reconciliation:
         """Clear the entries that were looked at and not found."""
         for ticket in self.tickets.values():
             for identity, entry in ticket.entries.items():
-                if identity in self.seen or identity.host in silent or self._is_later(entry.last_seen):
+                if identity in self.seen or identity.host in silent or self._may_be_later(entry.last_seen):
                     continue
                 if (check_mode and identity.check == TASK_FAILED) or is_superseded(identity, superseded):
                     continue
@@ -396,7 +405,7 @@ class _Reconciliation:
         """Clear the entries that were seen, and do not belong in a ticket any more."""
         for identity, why in self.unwanted.items():
             owner = self.owners.get(identity)
-            if owner is None or identity in self.wanted or self._is_later(owner.entries[identity].last_seen):
+            if owner is None or identity in self.wanted or self._may_be_later(owner.entries[identity].last_seen):
                 continue
             owner.cleared[identity] = why
 

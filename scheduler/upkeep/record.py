@@ -134,6 +134,7 @@ def _record(
     state, finished = _ending(row, intake)
     complete = state == "finished" and intake.end is not None
     at = min(finished if finished is not None else header.started, now)
+    began = min(header.started, at)
     superseded = _superseded(connection, at, now)
     changes = reconcile(
         ((identity, SEVERITIES[rank]) for identity, rank in intake.worst.items()),
@@ -143,6 +144,7 @@ def _record(
         policy,
         now,
         at=at,
+        began=began,
         complete=complete,
         check_mode=header.check_mode,
         muted=intake.muted,
@@ -151,7 +153,7 @@ def _record(
     told = apply.apply(connection, changes, number, header.id, at, now)
     if complete:
         silent = silent_hosts(intake.worst, intake.hosts_by_state) | intake.muted
-        _keep_coverage(connection, intake.coverage, silent, header.check_mode, at, now)
+        _keep_coverage(connection, intake.coverage, silent, header.check_mode, began, now)
     _keep_run(connection, number, intake, state=state, finished=finished, recorded=now, complete=complete, job=job)
     notes = [*intake.notes(), *_notes(intake, complete, header.check_mode, superseded)]
     return _answer(connection, number, told, notes, findings_limit, already=False)
@@ -465,12 +467,13 @@ def _keep_coverage(
     coverage: dict[str, set[tuple[str, str]]],
     silent: set[str],
     check_mode: bool,
-    at: float,
+    began: float,
     now: float,
 ) -> None:
+    """Dated by the run's beginning: it looked no earlier, and what another run saw since may be younger."""
     table = schema.coverage
     statement = schema.upsert(connection, table)
-    later = case(((table.c.at > now) | (table.c.at < at), at), else_=table.c.at)
+    later = case(((table.c.at > now) | (table.c.at < began), began), else_=table.c.at)
     statement = statement.on_conflict_do_update(index_elements=["host", "check_name", "subject"], set_={"at": later})
     rows: list[dict[str, Any]] = []
     for host, entries in coverage.items():
@@ -478,7 +481,7 @@ def _keep_coverage(
             continue
         for check, subject in entries:
             if not (check_mode and check == TASK_FAILED):
-                rows.append({"host": host, "check_name": check, "subject": subject, "at": at})
+                rows.append({"host": host, "check_name": check, "subject": subject, "at": began})
         if len(rows) >= BATCH:
             connection.execute(statement, rows)
             rows = []

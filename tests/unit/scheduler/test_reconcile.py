@@ -152,6 +152,8 @@ def test_a_fault_that_was_looked_for_and_not_found_resolves_its_ticket() -> None
         ([("web1", PATCH, "*")], {"web1": "ok"}, {"muted": {"web1"}}),
         ([("web1", PATCH, "*")], {"web1": "ok"}, {"superseded": {Identity("web1", PATCH, "*")}}),
         ([("web1", PATCH, "*")], {"web1": "ok"}, {"at": 0.5 * DAY}),  # an older run: it was seen after that
+        # A run that began before it was seen, and ended after: nobody knows when it looked.
+        ([("web1", PATCH, "*")], {"web1": "ok"}, {"began": 0.5 * DAY, "at": 2 * DAY, "now": 2 * DAY}),
     ],
 )
 def test_not_looked_is_not_clean(
@@ -211,6 +213,13 @@ def test_info_opens_nothing_and_clears_what_was_worse() -> None:
     assert world.run([("web1", DISK, "/", "info")]) == []
     world.run([("web1", DISK, "/", "low")])
     assert kinds(world.run([("web1", DISK, "/", "info")])) == ["EntryCleared", "Resolved"]
+
+
+def test_an_info_finding_of_a_run_that_began_before_the_fault_was_seen_clears_nothing() -> None:
+    world = World()
+    world.run([("web1", DISK, "/", "high")], now=2 * DAY)
+    assert world.run([("web1", DISK, "/", "info")], now=3 * DAY, began=DAY) == []
+    assert kinds(world.run([("web1", DISK, "/", "info")], now=4 * DAY, began=3 * DAY)) == ["EntryCleared", "Resolved"]
 
 
 def test_of_one_identity_the_worst_counts() -> None:

@@ -281,6 +281,27 @@ def test_an_older_run_recorded_late_opens_and_clears_nothing(store: Store, tmp_p
     assert {ticket.cause for ticket in store.tickets()} == {PATCH, "capacity.load.high"}
 
 
+@pytest.mark.parametrize("late", ["the long run", "the short run"])
+def test_a_look_older_than_the_fault_resolves_nothing(store: Store, tmp_path: Path, late: str) -> None:
+    """A long run looked at web1 in its first minute; a short one within it found the fault. In which order ever."""
+    hour = 3600.0
+    covered = [("web1", DISK, "*")]
+    long = results_file.write(tmp_path / "a", "a", coverage=covered, started=10 * hour, finished=12 * hour)
+    fault = [("web1", DISK, "/", "high")]
+    short = results_file.write(tmp_path / "b", "b", fault, coverage=covered, started=10.5 * hour, finished=10.6 * hour)
+    if late == "the long run":
+        record_file(store, short, POLICY, 10.7 * hour)
+        assert record_file(store, long, POLICY, 12 * hour).changes == ()
+    else:
+        record_file(store, long, POLICY, 12 * hour)
+        done = record_file(store, short, POLICY, 12.1 * hour)
+        assert ([change.what for change in done.changes], done.notes) == (["opened"], ())
+    assert [ticket.number for ticket in store.tickets()] == [1]
+    # A run that began after the fault was seen, and found nothing, ends it.
+    path = results_file.write(tmp_path / "c", "c", coverage=covered, started=13 * hour)
+    assert [change.what for change in record_file(store, path, POLICY, 14 * hour).changes] == ["resolved"]
+
+
 def test_a_clock_that_was_an_hour_fast_does_not_make_later_runs_stale(store: Store, tmp_path: Path) -> None:
     covered = [("web1", DISK, "*")]
     fault = [("web1", DISK, "/", "high")]
