@@ -49,7 +49,7 @@ def failing(healthy: dict[str, Any], hosts: Fleet, upkeep: Upkeep) -> dict[str, 
     """The second run: all but web1 have a fault, and web1 is mended."""
     hosts["web1"].mend("failed-unit")
     # The SSH masters of the first run may still be there, and an open session tells nothing of keys and routes.
-    for host in ("dark", "stranger"):
+    for host in ("dark", "hung", "stranger"):
         hosts[host].run("pkill -u ops sshd")
     hosts["dark"].link(False)
     hosts["hung"].hang()
