@@ -26,9 +26,10 @@ from . import schedule as schedules
 from .config import BUILT_IN, Config, Job, system_zone
 from .durations import duration
 from .errors import UpkeepError
-from .reconcile import Policy, Rule
+from .reconcile import GroupBy, Policy, Rule
 from .sla import TARGETS, BusinessHours
 from .sla import Settings as SlaSettings
+from .store.secrets import holds_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ def _secret(value: object) -> str:
     """A text that may hold a password: from the environment or a file, never from the configuration itself."""
     form = "a URL without a password, {env: NAME} or {file: PATH}"
     if isinstance(value, str):
-        if re.search(r"://[^/@\s]*:[^/@\s]+@", value):
+        if holds_secret(value):
             raise ValueError(f"{form}: a password does not belong into this file")
         return value
     if not isinstance(value, dict) or len(value) != 1 or not isinstance(next(iter(value.values())), str):
@@ -147,7 +148,7 @@ class RuleModel(_Strict):
     """What happens to the findings of some checks."""
 
     check: str
-    group_by: Literal["check", "host", "subject", "host_subject"] | None = None
+    group_by: GroupBy | None = None
     priority: Literal["P1", "P2", "P3"] | None = None
     ignore: bool | None = None
 
@@ -380,6 +381,8 @@ def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
             f"the key {place[-1]}",
             "no such key",
         )
+    if place == ("store", "url") and isinstance(item.get("input"), str):
+        found = "a text that is not shown here: it may hold a password"
     return Problem(line, key, "wrong value", _expected(kind, item), found)
 
 
@@ -507,8 +510,8 @@ def _sources(given: Sequence[str] | None, folder: Path) -> tuple[str, ...]:
 
 
 def _unreadable_inventories(tree: Any, model: FileModel, folder: Path) -> Iterator[Problem]:
-    given = [(("inventory",), model.inventory)]
-    given += [(("jobs", name, "inventory"), job.inventory) for name, job in (model.jobs or {}).items() if job]  # type: ignore[misc]
+    given: list[tuple[tuple[str, ...], list[str] | None]] = [(("inventory",), model.inventory)]
+    given += [(("jobs", name, "inventory"), job.inventory) for name, job in (model.jobs or {}).items() if job]
     for place, sources in given:
         for source in _sources(sources, folder):
             if "," not in source and not os.access(source, os.R_OK):
@@ -523,9 +526,9 @@ def _unreadable_inventories(tree: Any, model: FileModel, folder: Path) -> Iterat
 
 
 def _store_url(url: str | None, folder: Path) -> str | None:
-    """A relative SQLite path is meant from the file's folder, not from wherever the command is called."""
+    """A relative SQLite path is meant from the file's folder, wherever the URL comes from: made absolute here."""
     match = re.fullmatch(r"sqlite:///(?!/)(.+)", url or "")
-    return f"sqlite:///{folder / match[1]}" if match and match[1] != ":memory:" else url
+    return f"sqlite:///{folder / Path(match[1]).expanduser()}" if match and match[1] != ":memory:" else url
 
 
 def _policy(tickets: TicketsModel) -> Policy:

@@ -9,8 +9,8 @@ that ended looked at it and found nothing. The rules:
 - A new one goes to the ticket of its cause: the open one; else the last resolved one, reopened, when that was resolved
   no longer than ``reopen_within`` ago; else a new one that follows it.
 - A host that cannot be reached swallows what else was new on it in that run: one fallen server, one ticket.
-- An absence clears an entry only when the run ended, reached that host, and covered that check and subject. Nobody knows
-  when in the run it looked: what was seen after the run began may be younger than the look, and stands.
+- An absence clears an entry only when the run ended, reached that host, and covered that check and subject. Nobody
+  knows when in the run it looked: what was seen after the run began may be younger than the look, and stands.
 - An info finding, or one that the configuration ignores, is as good as a look that found nothing.
 - The last entry that is cleared resolves its ticket. A ticket that a person resolved keeps its entries standing until
   a run confirms it.
@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
 from ansible_collections.upkeep.maintenance.plugins.module_utils._results import (
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 PRIORITIES = ("P1", "P2", "P3")
 """Most urgent first."""
 
-GROUP_BY = ("check", "host", "subject", "host_subject")
+GroupBy = Literal["check", "host", "subject", "host_subject"]
 """What makes one ticket beside the check's name: nothing more, the host, the subject, or both."""
 
 REOPEN_WITHIN = 14 * 86400.0
@@ -66,7 +66,7 @@ class Rule:
     """
 
     check: str
-    group_by: str | None = None
+    group_by: GroupBy | None = None
     priority: str | None = None
     ignore: bool | None = None
 
@@ -175,7 +175,6 @@ class EntryUpdated:
     ticket: int
     identity: Identity
     severity: str
-    old_severity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +196,7 @@ class Resolved:
 Change = Opened | Reopened | PriorityChanged | EntryAdded | EntryUpdated | EntryCleared | Resolved
 
 
-def cause_of(identity: Identity, group_by: str) -> str:
+def cause_of(identity: Identity, group_by: GroupBy) -> str:
     """The cause that a finding belongs to: the check's name, and what the grouping adds to it."""
     return {
         "check": identity.check,
@@ -266,9 +265,10 @@ def reconcile(
     ``findings``: identity and severity; of one identity the worst counts. ``coverage``: (check, subject) by host.
     ``hosts``: state by host (ok | failed | unreachable). ``tickets``: see KnownTicket. ``now``, ``at``: seconds since
     the epoch; ``at`` is when the run had seen this, where that is not now, and ``began`` when it began to look, where
-    that is not ``at``: findings are dated by the one, absences by the other. ``complete``: the run ended by itself; when
-    it was cut off, absences say nothing. ``check_mode``: a task that fails, or does not, in check mode says nothing of
-    the real one. ``muted``: hosts of which not all that they found arrived. ``superseded``: coverage of newer runs.
+    that is not ``at``: findings are dated by the one, absences by the other. ``complete``: the run ended by itself;
+    when it was cut off, absences say nothing. ``check_mode``: a task that fails, or does not, in check mode says
+    nothing of the real one. ``muted``: hosts of which not all that they found arrived. ``superseded``: what newer runs
+    covered.
     """
     at = now if at is None else at
     work = _Reconciliation(tickets, policy, now, at, at if began is None else began)
@@ -352,8 +352,7 @@ class _Reconciliation:
 
     def _put(self, identity: Identity, severity: str, ticket: _Ticket, owner: _Ticket | None) -> None:
         if owner is not None and ticket is owner:
-            old = owner.entries[identity].severity
-            ticket.updated.append(EntryUpdated(owner.known.number, identity, severity, old))
+            ticket.updated.append(EntryUpdated(owner.known.number, identity, severity))
         else:
             if owner is not None:
                 owner.cleared[identity] = MOVED

@@ -67,7 +67,8 @@ def open_store(url: str | None, home: Path) -> Store:
     """Open the store, making or migrating it where needed.
 
     ``url``: an SQLAlchemy URL (``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/DATABASE``); None:
-    ``upkeep.db`` in ``home`` (made when missing, mode 0700). Raises UpkeepError with exit code NOT_RUN, each told
+    ``upkeep.db`` in ``home`` (made when missing, mode 0700). A relative path of SQLite is seen from ``home``; that of
+    upkeep.yml was made absolute before, seen from that file. Raises UpkeepError with exit code NOT_RUN, each told
     apart: read-only, locked, newer schema, corrupt, full disk, not ours, unreachable; WRONG_USE for a wrong URL.
     """
     from .open import open_store as really_open

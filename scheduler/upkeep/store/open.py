@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import sqlite3
 import time
@@ -20,6 +21,7 @@ from . import errors, schema
 from .database import Database
 from .errors import Place
 from .facade import Store
+from .secrets import is_secret
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -39,7 +41,7 @@ def open_store(url: str | None, home: Path) -> Store:
         _look_at(path)
         place = Place(url=str(parsed), path=path)
     else:
-        place = Place(url=parsed.render_as_string(hide_password=True), path=None)
+        place = Place(url=_shown(parsed), path=None)
     database = Database(parsed, place)
     try:
         with database.read() as connection:
@@ -53,7 +55,10 @@ def open_store(url: str | None, home: Path) -> Store:
 
 
 def _parsed(url: str | None, home: Path) -> URL:
-    """The URL with its driver, and the path of a SQLite file made absolute."""
+    """The URL with its driver, and the path of a SQLite file made absolute.
+
+    That of upkeep.yml is absolute already, seen from that file's folder; a caller's own is seen from ``home``.
+    """
     if url is None:
         url = f"sqlite:///{home / FILE_NAME}"
     try:
@@ -65,7 +70,7 @@ def _parsed(url: str | None, home: Path) -> URL:
         raise _wrong_url("a text that is not a URL")
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         try:
-            import psycopg  # noqa: F401
+            importlib.import_module("psycopg")  # only its import tells whether libpq is there too
         except ImportError as error:
             raise errors.store_error(
                 "PostgreSQL cannot be used as the store",
@@ -77,14 +82,21 @@ def _parsed(url: str | None, home: Path) -> URL:
     if parsed.drivername != "sqlite":
         raise _wrong_url(f"a URL that begins with {parsed.drivername}:")
     if not parsed.database or parsed.database == ":memory:" or parsed.query:
-        raise _wrong_url(parsed.render_as_string(hide_password=True))
+        raise _wrong_url(_shown(parsed))
     return parsed.set(database=str((home / Path(parsed.database).expanduser()).absolute()))
+
+
+def _shown(url: URL) -> str:
+    """The URL without a password, wherever in it one stands."""
+    kept = url.difference_update_query([name for name in url.query if is_secret(name)])
+    return kept.render_as_string(hide_password=True)
 
 
 def _wrong_url(found: str) -> UpkeepError:
     return UpkeepError(
         "store.url is not one that Upkeep knows",
-        expected="sqlite:////ABSOLUTE/PATH.db, sqlite:///PATH/IN/UPKEEP_HOME.db or postgresql://USER:PASSWORD@HOST/DATABASE",
+        expected="sqlite:////ABSOLUTE/PATH.db, sqlite:///PATH.db (seen from the folder of upkeep.yml) or "
+        "postgresql://USER:PASSWORD@HOST/DATABASE",
         found=found,
         remedy="Correct store.url in upkeep.yml, or leave it out for a SQLite file in UPKEEP_HOME.",
         exit_code=WRONG_USE,

@@ -116,7 +116,8 @@ findings = Table(
     Index(None, "run", "rank"),
 )
 
-# When the run began in which a check last ran to its end: what a newer run looked at is not unsaid by an older one that is recorded late.
+# When the run began in which a check last ran to its end: what a newer run looked at is not unsaid by an older one that
+# is recorded late.
 coverage = Table(
     "coverage",
     metadata,

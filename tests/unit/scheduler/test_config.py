@@ -261,10 +261,39 @@ def test_a_password_is_neither_taken_nor_shown(tmp_path: Path, monkeypatch: pyte
         read(tmp_path, "store:\n  url: postgresql://upkeep:hunter2@db/upkeep\n")
     assert "a password does not belong into this file" in told.value.expected
     assert "hunter2" not in "\n".join(told.value.lines())
+    for url in (
+        "postgresql://upkeep@db/upkeep?password=hunter2",
+        "postgresql://db/upkeep?user=u&PassWord=hunter2",
+        "postgresql://db/upkeep?user=u&pass%77ord=hunter2",
+        "postgresql://db/upkeep?sslkey=k&sslpassword=hunter2",
+        "postgresql://db/upkeep?scram_client_key=hunter2",
+        "postgresql://upkeep:hunter/2@db/upkeep",
+        "postgresql://upkeep:hunter2 x@db/upkeep",
+    ):
+        with pytest.raises(UpkeepError) as told:
+            read(tmp_path, f"store:\n  url: {url}\n")
+        assert "a password does not belong into this file" in told.value.expected, url
+        assert "hunter" not in "\n".join(told.value.lines()), url
+    for url in ("postgresql://upkeep@db/upkeep?passfile=/etc/upkeep/pgpass", "postgresql://db:5432/upkeep"):
+        assert read(tmp_path, f"store: {{url: '{url}'}}\n").store_url == url
     monkeypatch.setenv("STORE", "postgresql://upkeep:hunter2@db/upkeep")
     assert read(tmp_path, "store: {url: {env: STORE}}\n").store_url == "postgresql://upkeep:hunter2@db/upkeep"
     (tmp_path / "secret").write_text("postgresql://u:p@db/x\n")
     assert read(tmp_path, f"store: {{url: {{file: {tmp_path}/secret}}}}\n").store_url == "postgresql://u:p@db/x"
+
+
+def test_a_relative_path_of_the_store_is_seen_from_the_file_and_a_tilde_is_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/nowhere/of-user")
+    monkeypatch.setenv("STORE", "sqlite:///state/u.db")
+    for given, path in (
+        ("sqlite:///state/u.db", f"{tmp_path}/state/u.db"),
+        ("{env: STORE}", f"{tmp_path}/state/u.db"),
+        ("sqlite:///~/u.db", "/nowhere/of-user/u.db"),
+        ("sqlite:////abs/u.db", "/abs/u.db"),
+    ):
+        assert read(tmp_path, f"store: {{url: {given}}}\n").store_url == f"sqlite:///{path}"
 
 
 def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path) -> None:

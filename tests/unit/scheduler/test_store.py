@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def fault(store: Store, folder: Path, run: str = "r1", at: float = 1000.0, **more: object) -> None:
-    path = results_file.write(folder / "f", run, [("web1", DISK, "/", "high")], started=at, **more)  # type: ignore[arg-type]
+def fault(store: Store, folder: Path, run: str = "r1", at: float = 1000.0, **more: Any) -> None:
+    path = results_file.write(folder / "f", run, [("web1", DISK, "/", "high")], started=at, **more)
     record_file(store, path, Policy(), at + 11)
 
 
@@ -67,6 +68,17 @@ def test_wrong_urls(tmp_path: Path, url: str) -> None:
     assert error.value.exit_code == WRONG_USE
     assert "postgresql://" in error.value.expected
     assert "hunter2" not in "\n".join(error.value.lines())
+
+
+def test_no_password_of_the_url_is_shown(tmp_path: Path) -> None:
+    # A port that nobody listens at: what is shown of the URL stands in the error.
+    url = "postgresql://u:hunter1@127.0.0.1:1/d?password=hunter2&sslpassword=hunter3&PASSWORD=hunter4&passfile=/p"
+    for given in (url, "sqlite:///a.db?password=hunter2"):
+        with pytest.raises(UpkeepError) as error:
+            open_store(given, tmp_path)
+        assert "hunter" not in "\n".join(error.value.lines())
+    with pytest.raises(UpkeepError, match=r"127\.0\.0\.1:1/d\?passfile=") as error:
+        open_store(url, tmp_path)
 
 
 def test_opening_again_imports_no_alembic_and_no_orm(tmp_path: Path) -> None:
