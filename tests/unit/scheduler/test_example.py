@@ -12,6 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from upkeep import config_file
+from upkeep.sla import Settings, deadlines
+from upkeep.store import Clock
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "docs" / "upkeep.example.yml"
@@ -23,6 +25,20 @@ def test_the_example_is_valid(tmp_path: Path) -> None:
     read, problems = config_file.check(tmp_path / "upkeep.yml", tmp_path)
     assert read is not None, problems
     assert set(read.jobs) == {"weekly", "patch_state", "capacity", "web_patch_state", "after_patch_tuesday"}
+
+
+def test_when_a_clock_is_due_soon_is_told_as_it_is(tmp_path: Path) -> None:
+    """The part that has passed, not the part that is left: the figure is the default of sla.py, and its words too."""
+    shutil.copy(EXAMPLE, tmp_path / "upkeep.yml")
+    shutil.copy(ROOT / "inventories" / "local" / "hosts.yml", tmp_path / "hosts.yml")
+    settings = config_file.read(tmp_path / "upkeep.yml", tmp_path).sla
+    assert settings.due_soon == Settings().due_soon
+    (words,) = re.findall(r"due_soon: .*# (.*)", EXAMPLE.read_text(encoding="utf-8"))
+    assert "has passed" in words
+    # What the words say, by the code: of four hours, three have passed.
+    clocks = (Clock("P2", 0.0),)
+    assert deadlines(clocks, 0.0, None, 2.9 * 3600, settings).solve.state == "within"
+    assert deadlines(clocks, 0.0, None, 3.1 * 3600, settings).solve.state == "due soon"
 
 
 @pytest.mark.parametrize(
