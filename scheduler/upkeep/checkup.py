@@ -35,6 +35,9 @@ ROOM = 500 * 1024 * 1024
 """Bytes that UPKEEP_HOME's disk should have left: a run of a thousand hosts leaves some 20 MB."""
 HOSTS_TIME_LIMIT = 300.0
 """Seconds for the whole round of the hosts."""
+TEMPORARY_ROOM = 20 * 1024
+"""KiB (as df -Pk counts) that a host's /tmp should have left: a module with what it imports is a file of less than
+1 MiB, and Ansible lays some of them there for each task; the rest is for the programs that they call."""
 PYTHON_MIN = (3, 8)
 """Of a host: what ansible-core 2.17 to 2.19 need there (2.17: 3.7, 2.18 and 2.19: 3.8)."""
 
@@ -313,7 +316,7 @@ def _host_rows(host: str, look: Mapping[str, str], become: str) -> Iterator[Row]
     yield row(
         "everything",
         "room in /tmp",
-        room is None or room > 20 * 1024,
+        room is None or room >= TEMPORARY_ROOM,
         "unknown" if room is None else f"{room // 1024} MiB",
         "free some: Ansible puts its modules there",
     )
