@@ -81,6 +81,7 @@ def parser_for(name: str | None) -> tuple[Parser, Parser]:
         description="Planned maintenance that proves itself: reviews with evidence, findings that become tickets.",
         epilog=EPILOG,
     )
+    parser.add_argument("--config", metavar="FILE", help="as of each command; before or behind it")
     parser.add_argument("--version", action="version", version=f"upkeep {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
     called = parser
@@ -89,7 +90,10 @@ def parser_for(name: str | None) -> tuple[Parser, Parser]:
             module = importlib.import_module(f"upkeep.commands.{command}")
             called = commands.add_parser(command, help=summary, description=module.__doc__, epilog=module.EPILOG)
             called.add_argument(
-                "--config", metavar="FILE", help="the configuration to use instead of the one that is found"
+                "--config",
+                metavar="FILE",
+                default=argparse.SUPPRESS,  # None would take the place of one that stands before the command
+                help="the configuration to use instead of the one that is found",
             )
             module.configure(called)
         else:
@@ -117,8 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    # The words `upkeep` itself takes an option with: none. So the first that is no option is the command.
-    name = next((word for word in arguments if not word.startswith("-")), None)
+    name = _command(arguments)
     if name is not None and name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         raise UpkeepError(
@@ -140,6 +143,17 @@ def _main(arguments: list[str]) -> int:
     return int(result)
 
 
+def _command(arguments: Sequence[str]) -> str | None:
+    """The command among the words: the first that is neither an option nor the file of --config before it."""
+    words = iter(arguments)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return None
+
+
 def _tell(error: UpkeepError, arguments: list[str]) -> int:
     print("\n".join(error.lines()), file=sys.stderr)
     if "--json" in arguments:
@@ -158,7 +172,7 @@ def _our_fault(error: Exception) -> UpkeepError:
     import tempfile
     import traceback
 
-    from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import redact
+    from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line, redact
 
     text = redact("".join(traceback.format_exception(error)))
     with tempfile.NamedTemporaryFile(
@@ -167,7 +181,7 @@ def _our_fault(error: Exception) -> UpkeepError:
         file.write(text)
     return UpkeepError(
         "a fault of Upkeep itself",
-        found=f"{type(error).__name__}: {error}".splitlines()[0][:300],
+        found=clean_line(f"{type(error).__name__}: {error}", 300),
         remedy=f"report it, with the file {file.name}",
         exit_code=NOT_RUN,
     )

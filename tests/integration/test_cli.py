@@ -112,6 +112,7 @@ def test_version(rig: Rig) -> None:
         (["runs", "show"], ["expected: upkeep runs show RUN"]),
         (["runs", "show", "9"], ["there is no run 9"]),
         (["jobs", "next", "no"], ["expected: upkeep jobs, or upkeep jobs next N"]),
+        (["--config", "nosuch.yml", "jobs"], ["nosuch.yml is not there", "expected: the file that --config names"]),
         (["jobs", "--config", "nosuch.yml"], ["nosuch.yml is not there", "expected: the file that --config names"]),
         (["record", "nosuch.jsonl"], ["nosuch.jsonl"]),
         (["doctor", "-i", "nosuch"], ["the inventory nosuch is not there"]),
@@ -127,6 +128,19 @@ def test_wrong_use_is_told_with_what_to_do(rig: Rig, words: list[str], lines: li
     for line in lines:
         assert line in said
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "c.yml", "jobs", "--json"],
+        ["--config=c.yml", "jobs", "--json"],
+        ["jobs", "--json", "--config", "c.yml"],
+    ],
+)
+def test_config_may_stand_before_the_command_too(rig: Rig, words: list[str]) -> None:
+    rig.write("c.yml", "jobs: {mine: {playbook: p.yml}}\n")
+    assert "mine" in [job["name"] for job in json.loads(rig.upkeep(*words).stdout)["jobs"]]
 
 
 def test_no_words_at_all_show_the_help(rig: Rig) -> None:
