@@ -116,6 +116,21 @@ class Host:
             return None
         return None if kind == fcntl.F_UNLCK else int(pid)
 
+    def container(self) -> str:
+        """The kind of container that this host is, empty when it is a machine (as systemd-detect-virt --container)."""
+        # systemd as the container's init leaves its manager's name here.
+        kind = (self.read("/run/systemd/container", 100) or "").strip()
+        if not kind:
+            environment = (self.read("/proc/1/environ", 65536) or "").split("\0")
+            kind = next((word[len("container=") :] for word in environment if word.startswith("container=")), "")
+        if kind:
+            return kind
+        for path, name in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
+            if self.exists(path):
+                return name
+        # The machine under OpenVZ's containers has /proc/bc too.
+        return "openvz" if self.exists("/proc/vz/veinfo") and not self.exists("/proc/bc") else ""
+
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
@@ -211,14 +226,16 @@ class Host:
         """
         children: dict[int, tuple[int, list[str], bytearray]] = {}
         poll = select.poll()
-        for lane in lanes:
-            reader, writer = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                _answer(lane, writer)
-            os.close(writer)
-            children[reader] = (pid, lane, bytearray())
-            poll.register(reader, select.POLLIN)
+        try:
+            for lane in lanes:
+                reader, pid = _ask(lane)
+                children[reader] = (pid, lane, bytearray())
+                poll.register(reader, select.POLLIN)
+        except OSError:
+            for reader, (pid, _lane, _data) in children.items():
+                os.close(reader)
+                _abandon(pid)
+            raise
         open_ends = len(children)
         deadline = time.monotonic() + timeout
         while open_ends and time.monotonic() < deadline:
@@ -267,6 +284,22 @@ class Host:
         except OSError as error:
             return Ran(126, "", "%s: %s" % (program, error.strerror))
         return _collect(process, time.monotonic() + timeout, limit)
+
+
+def _ask(lane: list[str]) -> tuple[int, int]:
+    """Start a child of Host.statvfs: where to read its answers, and its number. Raises OSError, and leaves nothing."""
+    reader, writer = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reader)
+        raise
+    else:
+        if pid == 0:
+            _answer(lane, writer)
+        return reader, pid
+    finally:
+        os.close(writer)
 
 
 def _answer(paths: list[str], writer: int) -> None:

@@ -405,7 +405,7 @@ processes:
   description: The processes, threads, how many there may be, and those that ended unnoticed, with their parents.
   returned: always
   type: dict
-  sample: {count: 42, threads: 95, limit: 32768, zombies: 0, zombie_parents: []}
+  sample: {count: 42, seen: 42, threads: 95, limit: 32768, zombies: 0, zombie_parents: []}
 units:
   description: The state of systemd and the failed units, V(none) without systemd.
   returned: always
@@ -418,11 +418,11 @@ clock:
   type: dict
   sample: {error_seconds: 0.02, client: chronyd, offset_seconds: 0.4}
 kernel:
-  description: Where the kernel's log was read, and how many errors and killed processes are in it, V(none) in a
-    container.
+  description: Where the kernel's log was read, the moment that it reaches back to in seconds since the epoch, and how
+    many errors and killed processes are in it, V(none) in a container.
   returned: always
   type: dict
-  sample: {sources: [/dev/kmsg], troubles: 0, killed: 0}
+  sample: {sources: [/dev/kmsg], reaches: 1790000000.0, troubles: 0, killed: 0}
 raids:
   description: The software RAIDs, V(none) where there is nothing to see.
   returned: always

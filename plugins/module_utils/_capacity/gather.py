@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 FILESYSTEMS = 500
 """Filesystems that are looked at, at the most."""
 LANES = 8
+"""Processes that ask remote filesystems at once: each silent server holds one of them for ``mount_timeout`` seconds."""
 UNITS = 50
 """Failed units that are told in detail."""
 JOURNALS = 6
 """Failed units whose last lines are looked up: each is a process."""
+JOURNAL_LINES = 20_000
+"""Lines of the journal that are read, some 2 MB: a firewall that logs what it drops writes thousands in a week."""
 DISKS = 24
+"""Disks that smartctl asks, each in a process of its own of up to 20 seconds: the bays of a large server."""
 PROCESSES = 5_000
+"""Processes that are looked at, some 20 microseconds each; threads are not among them."""
 _VIRTUAL_DISK = re.compile(r"(?i)qemu|vmware|vbox|virtual|msft|xen|iscsi|lio-org|google|amazon|oracle|bochs")
 
 
@@ -68,17 +73,7 @@ def _container(host: Host, options: dict[str, Any]) -> str | None:
     """What kind of container this is, or None for a machine of its own."""
     if options["host_kind"] != "auto":
         return "container" if options["host_kind"] == "container" else None
-    # As systemd-detect-virt does it: systemd as the container's init leaves its manager's name here.
-    kind = (host.read("/run/systemd/container", 100) or "").strip()
-    if not kind:
-        environment = (host.read("/proc/1/environ", 65536) or "").split("\0")
-        kind = next((word[len("container=") :] for word in environment if word.startswith("container=")), "")
-    if not kind:
-        marks = {"/.dockerenv": "docker", "/run/.containerenv": "podman", "/proc/vz/veinfo": "openvz"}
-        kind = next((name for path, name in marks.items() if host.exists(path)), "")
-        if kind == "openvz" and host.exists("/proc/bc"):
-            kind = ""
-    return kind or None
+    return host.container() or None
 
 
 def _filesystems(host: Host, options: dict[str, Any], _facts: dict[str, Any]) -> dict[str, Any]:
@@ -186,13 +181,15 @@ def _load(host: Host, _options: dict[str, Any], facts: dict[str, Any]) -> dict[s
     words = (host.read("/proc/loadavg", 200) or "").split()
     if len(words) < 4:
         raise CannotCheck("/proc/loadavg cannot be read", "ls -l /proc/loadavg")
+    uptime = re.match(r"\d+(\.\d+)?", host.read("/proc/uptime", 100) or "")
     return {
         "averages": [float(word) for word in words[:3]],
         "cpus": host.cpus(),
         "threads": int(words[3].split("/")[-1]),
         "cpu_pressure": _pressure(host, "cpu", facts["container"]),
         "io_pressure": _pressure(host, "io", facts["container"]),
-        "uptime": float((host.read("/proc/uptime", 100) or "0").split()[0]),
+        # Unknown, it counts as just booted: that claims the least.
+        "uptime": float(uptime.group()) if uptime else 0.0,
     }
 
 
@@ -207,16 +204,19 @@ def _processes(host: Host, _options: dict[str, Any], facts: dict[str, Any]) -> d
     if facts["container"]:
         used = (host.read("/sys/fs/cgroup/pids.current", 100) or "").strip()
         limit = (host.read("/sys/fs/cgroup/pids.max", 100) or "").strip()
-        used, limit = (used, limit) if used.isdigit() and limit.isdigit() else ("0", "0")
+        known = used.isdigit() and (limit.isdigit() or limit == "max")
     else:
         used = str(need(facts, "load")["threads"])
-        limits = [host.read("/proc/sys/kernel/" + name, 100) or "" for name in ("pid_max", "threads-max")]
-        limit = str(min(int(text) for text in limits if text.strip().isdigit()))
+        limits = [(host.read("/proc/sys/kernel/" + name, 100) or "").strip() for name in ("pid_max", "threads-max")]
+        limit = min((text for text in limits if text.isdigit()), key=int, default="")
+        known = bool(limit)
     pids = [name for name in host.listdir("/proc") if name.isdigit()]
     zombies: dict[str, int] = {}
+    seen = 0
     for pid in pids[:PROCESSES]:
         # pid (name) state parent ...; the name may hold anything, brackets too
         words = (host.read("/proc/%s/stat" % pid, 4096) or "").rpartition(")")[2].split()
+        seen += bool(words)
         if words[:1] == ["Z"]:
             zombies[words[1]] = zombies.get(words[1], 0) + 1
     parents = [
@@ -225,8 +225,10 @@ def _processes(host: Host, _options: dict[str, Any], facts: dict[str, Any]) -> d
     ]
     return {
         "count": len(pids),
-        "threads": int(used),
-        "limit": int(limit) or None,
+        "seen": seen,
+        # None: they cannot be read. A limit of None beside threads: there is none.
+        "threads": int(used) if known else None,
+        "limit": int(limit) if known and limit != "max" else None,
         "zombies": sum(zombies.values()),
         "zombie_parents": parents,
     }
@@ -307,23 +309,36 @@ def _clock(host: Host, options: dict[str, Any], _facts: dict[str, Any]) -> dict[
 
 
 def _kernel(host: Host, options: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any] | None:
-    """Troubles and killed processes of the last days; None in a container: its kernel is the machine's outside."""
+    """Troubles and killed processes of the last days, and the moment that the log ``reaches`` back to (epoch).
+
+    None in a container: its kernel is the machine's outside.
+    """
     if facts["container"]:
         return None
     since = facts["now"] - options["kernel_log_days"] * 86_400
     uptime = need(facts, "load")["uptime"]
     lines = host.kernel_records()
-    entries, wrapped = kernel_log.records(lines, facts["now"] - uptime) if lines is not None else ([], True)
+    entries, reaches = kernel_log.records(lines or [], facts["now"] - uptime)
+    if reaches is None:
+        reaches = facts["now"]
     sources = [] if lines is None else ["/dev/kmsg"]
     persistent = host.exists("/var/log/journal") and host.which("journalctl")
-    # The journal costs a process and a search: asked only for what the kernel itself no longer has.
-    if persistent and (wrapped or facts["now"] - uptime > since):
-        argv = ["journalctl", "--quiet", "--no-pager", "--output=short-unix", "--lines=2000", "--priority=warning"]
-        ran = host.run([*argv, "--since=@%d" % since, "_TRANSPORT=kernel"], 20)
+    # The journal costs two processes and a search: asked only for what the kernel itself no longer has.
+    if persistent and reaches > since:
+        journal = ["journalctl", "--quiet", "--no-pager", "--output=short-unix"]
+        more = ["--lines=%d" % JOURNAL_LINES, "--priority=warning", "--since=@%d" % since, "_TRANSPORT=kernel"]
+        ran = host.run([*journal, *more], 20)
         if ran.rc == 0 and (ran.out or facts["root"]):
             sources.append("journal")
             known = {entry.message for entry in entries}
-            entries = [entry for entry in kernel_log.journal(ran.out) if entry.message not in known] + entries
+            older = kernel_log.journal(ran.out)
+            entries = [entry for entry in older if entry.message not in known] + entries
+            if older and not ran.truncated:
+                reaches = min(reaches, older[0].time)
+            # Whether it was kept so long shows what it has from before. An older journalctl wants --reverse there.
+            before = [*journal, "--system", "--reverse", "--lines=1", "--until=@%d" % since]
+            if not ran.truncated and len(ran.out.splitlines()) < JOURNAL_LINES and host.run(before, 20).out.strip():
+                reaches = since
     if not sources:
         raise CannotCheck(
             "the kernel's log cannot be read", "Run it as root (become: true), or: sysctl kernel.dmesg_restrict=0"
@@ -333,14 +348,16 @@ def _kernel(host: Host, options: dict[str, Any], facts: dict[str, Any]) -> dict[
     troubles = [
         found for found in kernel_log.troubles(entries) if not any(fnmatchcase(found.subject, word) for word in ignored)
     ]
-    return {"sources": sources, "troubles": troubles, "killed": kernel_log.killed(entries)}
+    return {"sources": sources, "reaches": reaches, "troubles": troubles, "killed": kernel_log.killed(entries)}
 
 
 def _raids(host: Host, _options: dict[str, Any], facts: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Software RAIDs of /proc/mdstat; None where there are none to see."""
+    """Software RAIDs of /proc/mdstat; None where there is no such file: the kernel has no driver of them loaded."""
     text = host.read("/proc/mdstat", 1 << 20)
-    if text is None or facts["container"]:
+    if facts["container"] or (text is None and not host.exists("/proc/mdstat")):
         return None
+    if text is None:
+        raise CannotCheck("/proc/mdstat cannot be read", "ls -l /proc/mdstat")
     raids: list[dict[str, Any]] = []
     for line in text.splitlines():
         start = re.match(r"(md[\w.-]*) : (\S+.*)", line)

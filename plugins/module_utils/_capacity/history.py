@@ -18,7 +18,9 @@ FORMAT = 1
 SAMPLES = 60
 """More than a year of weekly reviews; thinned evenly beyond that."""
 MOUNTS = 200
+"""Mount points that are kept: with SAMPLES of some 80 bytes each that is about 1 MB."""
 KEEP_DAYS = 400
+"""Days: when there are more than SAMPLES, those older than this - a year and a month - go first."""
 SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes; a full history takes about 1 MB, so a larger file is not ours."""
 

@@ -32,9 +32,9 @@ def judge_disks(review: Review, facts: dict[str, Any], options: dict[str, Any]) 
         review.skip("capacity.raid.degraded", "/proc/mdstat: " + why, "host_kind: machine")
     else:
         with review.check("capacity.kernel.errors"):
-            _kernel(review, need(facts, "kernel"), options)
+            _kernel(review, need(facts, "kernel"), facts["now"], options)
         with review.check("capacity.raid.degraded"):
-            _raids(review, need(facts, "raids") or [])
+            _raids(review, need(facts, "raids"))
     disks: dict[str, Any] | Exception = facts["disks"]
     if isinstance(disks, Exception):
         with review.check("capacity.disk.failing"):
@@ -45,7 +45,18 @@ def judge_disks(review: Review, facts: dict[str, Any], options: dict[str, Any]) 
         _smart(review, disks)
 
 
-def _kernel(review: Review, kernel: dict[str, Any], options: dict[str, Any]) -> None:
+def raise_if_short(kernel: dict[str, Any], now: float, options: dict[str, Any]) -> None:
+    """What was found stands, but a log that begins too late proves nothing of the days before."""
+    if kernel["reaches"] > now - options["kernel_log_days"] * 86_400:
+        raise NotApplicable(
+            "the kernel's log reaches back only to %s, not %g days"
+            % (minute(kernel["reaches"]), options["kernel_log_days"]),
+            "Keep the journal over a reboot: mkdir -p /var/log/journal && systemctl restart systemd-journald; "
+            "or look at fewer days: kernel_log_days",
+        )
+
+
+def _kernel(review: Review, kernel: dict[str, Any], now: float, options: dict[str, Any]) -> None:
     by_device: dict[str, list[Any]] = {}
     for trouble in kernel["troubles"]:
         by_device.setdefault(trouble.subject, []).append(trouble)
@@ -64,9 +75,12 @@ def _kernel(review: Review, kernel: dict[str, Any], options: dict[str, Any]) -> 
             % device,
             {"times": len(troubles), "kinds": kinds},
         )
+    raise_if_short(kernel, now, options)
 
 
-def _raids(review: Review, raids: list[dict[str, Any]]) -> None:
+def _raids(review: Review, raids: list[dict[str, Any]] | None) -> None:
+    if raids is None:
+        raise NotApplicable("there is no /proc/mdstat: the kernel has no software RAID loaded", "modprobe md_mod")
     for raid in raids:
         if not raid["degraded"]:
             continue

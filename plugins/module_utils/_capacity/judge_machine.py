@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .gather import need
+from .._findings import CannotCheck, NotApplicable
+from .gather import PROCESSES, need
+from .judge_disks import raise_if_short
 from .words import minute, size, step
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def judge_machine(review: Review, facts: dict[str, Any], options: dict[str, Any]
         with review.check("capacity.files.exhausted", "files"):
             _files(review, need(facts, "files"), options)
     with review.check("capacity.processes.exhausted", "processes"):
-        _processes(review, need(facts, "processes"), options)
+        _processes(review, need(facts, "processes"), container, options)
     with review.check("capacity.processes.zombies", "zombies"):
         _zombies(review, need(facts, "processes"), options)
     with review.check("capacity.memory.oom"):
@@ -138,7 +140,14 @@ def _files(review: Review, files: dict[str, int], options: dict[str, Any]) -> No
         )
 
 
-def _processes(review: Review, processes: dict[str, Any], options: dict[str, Any]) -> None:
+def _processes(review: Review, processes: dict[str, Any], container: str | None, options: dict[str, Any]) -> None:
+    if processes["threads"] is None:
+        if container:
+            raise NotApplicable(
+                "the limit of this %s cannot be read: /sys/fs/cgroup/pids.max" % container,
+                "Start it with a cgroup namespace of version 2; or host_kind: machine",
+            )
+        raise CannotCheck("the limits of processes cannot be read", "sysctl kernel.pid_max kernel.threads-max")
     percent, severity = _exhaustion(processes["threads"], processes["limit"], options)
     if severity is not None:
         review.found(
@@ -153,7 +162,14 @@ def _processes(review: Review, processes: dict[str, Any], options: dict[str, Any
 
 
 def _zombies(review: Review, processes: dict[str, Any], options: dict[str, Any]) -> None:
+    if not processes["seen"]:
+        raise CannotCheck("/proc shows no process", "ls /proc")
     if processes["zombies"] < options["zombies_low"]:
+        if processes["count"] > PROCESSES:
+            raise NotApplicable(
+                "only the first %d of %d processes were looked at" % (PROCESSES, processes["count"]),
+                "Count them by hand: ps -eo state | grep -c Z",
+            )
         return
     parents = processes["zombie_parents"]
     worst = parents[0]
@@ -172,14 +188,21 @@ def _zombies(review: Review, processes: dict[str, Any], options: dict[str, Any])
 def _oom(review: Review, facts: dict[str, Any], options: dict[str, Any]) -> None:
     kills = facts["memory"]["oom_kills"] if isinstance(facts["memory"], dict) else None
     if facts["container"]:
+        if kills is None:
+            raise NotApplicable(
+                "the count of this %s cannot be read: /sys/fs/cgroup/memory.events" % facts["container"],
+                "Start it with a cgroup namespace of version 2",
+            )
         if kills:
             # Counted since the container started: when it was is not known, so it is no ticket.
             summary = "%d processes were killed for want of memory since this container started." % kills
             review.found("capacity.memory.oom", "memory", "info", summary, ["oom_kill %d (memory.events)" % kills])
         return
-    if kills == 0 and isinstance(facts["kernel"], Exception):
-        return  # the kernel's own count says enough
-    killed = need(facts, "kernel")["killed"]
+    uptime = facts["load"]["uptime"] if isinstance(facts["load"], dict) else 0.0
+    if kills == 0 and uptime >= options["kernel_log_days"] * 86_400:
+        return  # the kernel's own count, which begins with the boot, says enough
+    kernel = need(facts, "kernel")
+    killed = kernel["killed"]
     by_name: dict[str, list[Any]] = {}
     for trouble in killed:
         by_name.setdefault(trouble.subject or "a process without a name", []).append(trouble.entry)
@@ -194,3 +217,4 @@ def _oom(review: Review, facts: dict[str, Any], options: dict[str, Any]) -> None
             "Give the machine more memory, or that service a limit (MemoryMax=): journalctl -k --grep 'Killed process'",
             {"times": len(entries)},
         )
+    raise_if_short(kernel, facts["now"], options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from .._findings import CannotCheck
+from .._findings import CannotCheck, NotApplicable
 from .gather import UNITS, need
 from .words import day, step
 
@@ -76,7 +76,9 @@ def _units(review: Review, units: dict[str, Any]) -> None:
 
 def _system(review: Review, units: dict[str, Any], load: Any) -> None:
     uptime = load["uptime"] if isinstance(load, dict) else 0.0
-    starting = units["state"] in ("initializing", "starting") and uptime > STARTING
+    starting = units["state"] in ("initializing", "starting")
+    if starting and uptime <= STARTING:
+        raise NotApplicable("the system is still starting", "Look again an hour after its boot.")
     if units["state"] not in ("maintenance", "stopping") and not starting:
         return
     review.found(
@@ -96,7 +98,9 @@ def _clock(review: Review, clock: dict[str, Any], load: Any) -> None:
     if error < UNSYNCHRONISED:
         return
     if clock["client"] and isinstance(load, dict) and load["uptime"] < BOOTING:
-        return
+        raise NotApplicable(
+            "%s may still be looking for its server" % clock["client"], "Look again ten minutes after the boot."
+        )
     if clock["client"]:
         summary, remedy = (
             "%s runs, but the clock is not synchronised." % clock["client"],

@@ -82,24 +82,26 @@ _OOM = re.compile(
 _SUBJECTS = {"EDAC": "memory", "mce": "hardware", "INFO: task": "hung tasks"}
 
 
-def records(lines: list[str], boot: float) -> tuple[list[Entry], bool]:
-    """Entries of the kernel's own (userspace can write there too), and whether older ones have been pushed out.
+def records(lines: list[str], boot: float) -> tuple[list[Entry], float | None]:
+    """Entries of the kernel's own (userspace can write there too), and the moment that the log reaches back to.
+
+    That is the boot, or the oldest record once older ones have been pushed out; None when there is no record.
 
     A record is ``priority,sequence number,microseconds since boot,flags;message``, with lines of keys behind it
     (Documentation/ABI/testing/dev-kmsg). ``boot`` is the time of boot in seconds since the epoch.
     """
     entries = []
-    first = None
+    reaches = None
     for line in lines:
         head, separator, message = line.partition(";")
         fields = head.split(",")
         if not separator or not all(field.isdecimal() for field in fields[:3]) or len(fields) < 3:
             continue
-        if first is None:
-            first = int(fields[1])
+        if reaches is None:
+            reaches = boot + int(fields[2]) / 1e6 if int(fields[1]) else boot
         if int(fields[0]) < 8:  # facility 0, kern
             entries.append(Entry(boot + int(fields[2]) / 1e6, message.split("\n", 1)[0]))
-    return entries, bool(first)
+    return entries, reaches
 
 
 def journal(text: str) -> list[Entry]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._findings import Review, plain
+from .._findings import NotApplicable, Review, plain
 from . import history as store
 from .forecast import forecast
 from .gather import gather
@@ -99,20 +99,17 @@ def _write(
         problem = "" if moved else problem
     if options.get("check_mode"):
         told["why"] = "check mode: nothing is written"
-        return
+        raise NotApplicable("nothing is written in check mode", "Run without check mode.")
     error = problem or host.write(path, store.encode(history, now))
     told["written"] = not error
     if not error:
         return
     told["why"] = error
     if not host.is_root():
-        why = "the history cannot be kept in %s: %s" % (path, error)
-        made.skip(
-            "capacity.history.unusable",
-            why,
+        raise NotApplicable(
+            "the history cannot be kept in %s: %s" % (path, error),
             "run it as root (become: true), or set history_path to a place of your own",
         )
-        return
     made.found(
         "capacity.history.unusable",
         path,
@@ -134,7 +131,7 @@ def _forecast(
         options["trend_window_days"],
     )
     if told.get("full_at") is not None:
-        told["full_on"] = day(float(told["full_at"]))  # type: ignore[arg-type]
+        told["full_on"] = day(float(told["full_at"]))  # type: ignore[arg-type] # forecast tells a number here
     return told
 
 

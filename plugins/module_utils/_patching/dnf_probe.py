@@ -47,7 +47,7 @@ def main():
 def ask(settings, logs):
     # type: (Any, str) -> Any
     """Everything; what fails stands in "problems" as [why, what to do, [lines]]."""
-    import dnf  # type: ignore[import-not-found]
+    import dnf  # type: ignore[import-not-found] # of the host that this text is sent to
 
     base = dnf.Base()
     conf = base.conf
@@ -77,7 +77,7 @@ def ask(settings, logs):
         answer["problems"].setdefault("repositories", answer["problems"]["updates"])
         return answer
     answer["repositories"] = [describe(base, repository, errors) for repository in repositories]
-    import hawkey  # type: ignore[import-not-found]
+    import hawkey  # type: ignore[import-not-found] # as dnf
 
     # An exclude hides installed packages too.
     installed = base.sack.query(flags=hawkey.IGNORE_EXCLUDES).installed()

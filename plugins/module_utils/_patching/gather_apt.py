@@ -69,7 +69,8 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
         _updates(host, known, packages, native, sources, releases, etc, options)
 
     known.last_upgrade = _last_upgrade(host)
-    known.automatic = _automatic(host, settings, known.names)
+    if settings and known.names:
+        known.automatic = _automatic(host, settings, known.names)
     return known
 
 

@@ -52,7 +52,7 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
         problem = Problem(
             why, "Watch this host by other means." if host.which("dnf5") else "Install it, or set manager: auto"
         )
-        known.updates_problem = known.repositories_problem = known.database_problem = problem
+        _nothing_known(known, problem)
         return known
     refresh = bool(options["refresh"] and not options.get("check_mode"))
     settings = {"refresh": refresh, "lock_timeout": options["lock_timeout"], "boot": started(host, 1)}
@@ -64,11 +64,16 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
             raise ValueError
     except ValueError:
         problem = _failed(ran.rc, ran.err, ran.truncated, timeout)
-        known.updates_problem = known.repositories_problem = known.database_problem = problem
+        _nothing_known(known, problem)
         return known
     read_answer(known, answer)
-    known.automatic = _automatic(host, known.names)
+    if "installed" in answer:
+        known.automatic = _automatic(host, known.names)
     return known
+
+
+def _nothing_known(known: Managed, problem: Problem) -> None:
+    known.updates_problem = known.repositories_problem = known.database_problem = known.core_problem = problem
 
 
 def _failed(rc: int | None, err: str, truncated: bool, timeout: float) -> Problem:
@@ -134,6 +139,7 @@ def read_answer(known: Managed, answer: Mapping[str, Any]) -> None:
     problems = answer.get("problems", {})
     for part, attribute in (
         ("updates", "updates_problem"),
+        ("updates", "core_problem"),
         ("kept_back", "kept_back_problem"),
         ("database", "database_problem"),
         ("repositories", "repositories_problem"),

@@ -41,7 +41,7 @@ def gather(host: Host) -> System:
         known.distro_info = host.read("/usr/share/distro-info/%s.csv" % name) or ""
     # PID 1 of a container was started later than its machine: "since boot" means since PID 1.
     known.boot = started(host, 1)
-    known.container = _container(host)
+    known.container = host.container()
     known.reboot_flag = host.mtime("/run/reboot-required") if host.exists("/run/reboot-required") else None
     packages = (host.read("/run/reboot-required.pkgs", 65536) or "").split()
     known.reboot_packages = list(dict.fromkeys(packages))
@@ -74,20 +74,6 @@ def _os_release(host: Host) -> dict[str, str]:
         if equals and re.match(r"^[A-Z0-9_]+$", key):
             fields[key] = re.sub(r"\\(.)", r"\1", value.strip().strip("\"'"))
     return fields
-
-
-def _container(host: Host) -> str:
-    """The kind of container that this host is, empty when it is a machine (as systemd-detect-virt --container)."""
-    told = (host.read("/run/systemd/container", 100) or "").strip()
-    if told:
-        return told
-    match = re.search(r"(?:^|\0)container=([^\0]*)", host.read("/proc/1/environ", 65536) or "")
-    if match:
-        return match.group(1) or "unknown"
-    for path, name in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
-        if host.exists(path):
-            return name
-    return ""
 
 
 def _processes(host: Host, known: System) -> None:

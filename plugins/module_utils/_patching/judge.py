@@ -598,6 +598,33 @@ def _reboot(j: Judgement) -> None:
             "systemctl reboot",
             {"reasons": j.reboot_reasons, "packages": j.system.reboot_packages[:FACTS_ITEMS]},
         )
+    _raise_if_not_looked(j)
+
+
+def _raise_if_not_looked(j: Judgement) -> None:
+    """What was found stands, but a reason that was not looked for is not known to be none."""
+    if j._known is not None and j._known.manager == "dnf" and j.system.boot is None:
+        raise CannotCheck(
+            "it is not known when this host was booted (/proc/stat, /proc/1/stat)", "Mount it: mount -t proc proc /proc"
+        )
+    # Other findings tell of these already: this check needs none of its own.
+    missing = []
+    if j._known is None:
+        missing.append(("there is no package manager that can be asked", "See patch.manager.unsupported."))
+    elif j._known.core_problem is not None:
+        missing.append((j._known.core_problem.why, j._known.core_problem.remedy))
+    if j.system.processes_problem is not None:
+        missing.append((j.system.processes_problem.why, j.system.processes_problem.remedy))
+    missing += [
+        (finding["summary"], finding["remedy"])
+        for finding in j.review.findings
+        if (finding["check"], finding["subject"]) == ("patch.check.not_run", "patch.kernel.outdated")
+    ]
+    if missing:
+        raise NotApplicable(
+            "not every reason could be looked for: %s" % "; ".join(why for why, _remedy in missing),
+            " ".join(remedy for _why, remedy in missing),
+        )
 
 
 def _stale_flag(j: Judgement) -> None:
@@ -611,6 +638,10 @@ def _stale_flag(j: Judgement) -> None:
             "/run/reboot-required asks for a reboot that is not needed: %s." % why,
             [why],
             "rm -f /run/reboot-required /run/reboot-required.pkgs",
+        )
+    elif j.system.reboot_flag is not None and j.system.boot is None:
+        raise CannotCheck(
+            "it is not known when this host was booted (/proc/stat, /proc/1/stat)", "Mount it: mount -t proc proc /proc"
         )
 
 
@@ -700,6 +731,11 @@ def _lock(j: Judgement) -> None:
 
 def _automatic(j: Judgement) -> None:
     """info: Upkeep patches in planned windows, so this may well be meant."""
+    if not j.known.automatic:
+        raise NotApplicable(
+            "neither the packages nor the settings of %s could be read" % j.known.manager,
+            "Put right what the other findings tell of the package manager.",
+        )
     if not j.known.automatic.get("enabled"):
         why = j.known.automatic.get("why_not") or "it is not set up"
         tool = j.known.automatic.get("tool", "automatic updates")

@@ -124,12 +124,15 @@ class Managed:
     locks_problem: Problem | None = None
     last_upgrade: float | None = None
     automatic: dict[str, Any] = field(default_factory=dict)
+    """Whether the host updates itself, and why not; empty when that could not be found out."""
     names: set[str] = field(default_factory=set)
     """Of the installed packages."""
     kernel_packages: dict[str, str] = field(default_factory=dict)
     """Of Debian's kernels: release of the kernel to version of its package."""
     core_updated: list[str] = field(default_factory=list)
     """Packages that need a reboot and were installed after the boot (the rpm family has no flag file)."""
+    core_problem: Problem | None = None
+    """Why ``core_updated`` says nothing."""
 
 
 @dataclass

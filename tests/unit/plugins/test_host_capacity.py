@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _host
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
+from tests.unit.fake_host import FakeHost
 
 
 def children() -> set[str]:
@@ -58,6 +59,40 @@ def test_a_silent_filesystem_costs_its_time_and_no_more(monkeypatch: pytest.Monk
     assert answers["/"] is not None
     assert answers["/proc"] is not None
     assert children() == before
+
+
+def test_a_fork_that_fails_leaves_neither_children_nor_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third lane finds no room for a process: what the first two began is ended, and the caller is told."""
+    real, calls = os.fork, []
+
+    def fork() -> int:
+        calls.append(1)
+        if len(calls) == 3:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return real()
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = children(), os.listdir("/proc/self/fd")
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+        Host().statvfs([["/"], ["/tmp"], ["/proc"]], 5)
+    assert (children(), os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        ({}, ""),
+        ({"/run/systemd/container": "systemd-nspawn\n", "/.dockerenv": ""}, "systemd-nspawn"),
+        ({"/proc/1/environ": "PATH=/bin\0container=lxc\0xcontainer=no\0"}, "lxc"),
+        ({"/proc/1/environ": "mycontainer=lxc\0container=\0"}, ""),
+        ({"/.dockerenv": ""}, "docker"),
+        ({"/run/.containerenv": "engine=podman"}, "podman"),
+        ({"/proc/vz/veinfo": ""}, "openvz"),
+        ({"/proc/vz/veinfo": "", "/proc/bc/0": ""}, ""),  # the machine under such containers
+    ],
+)
+def test_the_kind_of_container(files: dict[str, str], kind: str) -> None:
+    assert FakeHost(files).container() == kind
 
 
 def test_the_child_holds_no_output_open(monkeypatch: pytest.MonkeyPatch) -> None:

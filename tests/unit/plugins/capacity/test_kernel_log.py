@@ -112,11 +112,11 @@ def test_records_of_the_device() -> None:
         "6,102,7500000,c;done\n",
         "nonsense",
     ]
-    entries, wrapped = records(lines, 1000.0)
+    entries, reaches = records(lines, 1000.0)
     assert entries == [Entry(1005.0, "I/O error, dev sda, sector 1"), Entry(1007.5, "done")]
-    assert wrapped
-    assert records(["6,0,0,-;Linux version"], 0.0)[1] is False
-    assert records([], 0.0) == ([], False)
+    assert reaches == 1005.0  # a hundred records before it have been pushed out
+    assert records(["6,0,3000000,-;Linux version"], 1000.0)[1] == 1000.0
+    assert records([], 1000.0) == ([], None)
 
 
 def test_the_journal() -> None:

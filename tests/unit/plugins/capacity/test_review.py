@@ -26,7 +26,8 @@ SHOW = ("systemctl", "show", "--property=SystemState,NFailedUnits,NJobs")
 LIST = ("systemctl", "list-units", "--state=failed", "--all", "--plain", "--no-legend", "--full", "--no-pager")
 DETAIL = ("systemctl", "show", "--property=Id,Description,Result,ExecMainStatus,StateChangeTimestamp", "--")
 JOURNAL = ("journalctl", "--quiet", "--no-pager", "--lines=3", "--output=short-iso")
-KERNEL = ("journalctl", "--quiet", "--no-pager", "--output=short-unix", "--lines=2000", "--priority=warning")
+KERNEL = ("journalctl", "--quiet", "--no-pager", "--output=short-unix", "--lines=20000", "--priority=warning")
+BEFORE = ("journalctl", "--quiet", "--no-pager", "--output=short-unix", "--system", "--reverse", "--lines=1")
 SMART = ("smartctl", "--json", "--nocheck=standby", "--info", "--health", "--attributes")
 
 RUNNING = "NJobs=0\nNFailedUnits=0\nSystemState=running\n"
@@ -307,7 +308,6 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, str, str
             ("capacity.check.not_run", "capacity.memory.oom", "medium"),
         ],
     ),
-    ("just booted", {"clock_error": 16.0, "files": {"/proc/uptime": "30.0 1.0\n"}}, {}, []),
     ("slow clock", {}, {"reference_time": NOW + 31}, [("capacity.clock.wrong", "clock", "high")]),
     (
         "rescue",
@@ -365,6 +365,94 @@ def test_faults(changes: dict[str, Any], options: dict[str, Any], expected: list
         **options,
     )
     assert told(result) == expected
+
+
+# What could not be seen, and the checks that it takes: neither covered, nor a finding, and they say how to have them.
+JUST_BOOTED = {"/proc/uptime": "30.0 1.0\n"}
+NSPAWN = {"/run/systemd/container": "systemd-nspawn", "/sys/fs/cgroup/memory.events": "oom_kill 0\n"}
+NOT_SEEN: list[tuple[str, dict[str, Any], dict[str, Any], set[str]]] = [
+    (
+        "just booted",
+        {"clock_error": 16.0, "files": JUST_BOOTED},
+        {},
+        {"clock.unsynchronised", "kernel.errors", "memory.oom"},
+    ),
+    (
+        "starting",
+        {"commands": {SHOW: RUNNING.replace("running", "starting")}, "files": {"/proc/uptime": "3000 1\n"}},
+        {},
+        {"system.not_running", "kernel.errors", "memory.oom"},
+    ),
+    ("check mode", {}, {"check_mode": True}, {"history.unusable"}),
+    ("not root", {"root": False, "write_error": "Permission denied"}, {}, {"history.unusable", "certificate.expiring"}),
+    ("no driver of RAIDs", {"files": {"/proc/mdstat": None}}, {}, {"raid.degraded"}),
+    # The count of killed processes is enough to say that there was none; it begins with the boot.
+    ("a log that was overwritten", {"kernel_records": ["6,500,8639999000000,-;chatter"]}, {}, {"kernel.errors"}),
+    ("a log of nothing", {"kernel_records": []}, {}, {"kernel.errors"}),
+    (
+        "a log that was overwritten, and an old kernel",
+        {"kernel_records": ["6,500,8639999000000,-;chatter"], "files": {"/proc/vmstat": "nr_free_pages 5\n"}},
+        {},
+        {"kernel.errors", "memory.oom"},
+    ),
+    (
+        "too many processes for one look",
+        {"files": {f"/proc/{n}/stat": f"{n} (a) S 1 1 1\n" for n in range(2, 5_002)}},
+        {},
+        {"processes.zombies"},
+    ),
+    ("a container that is not told its limit", {"files": NSPAWN}, {}, {"processes.exhausted"}),
+    (
+        "a container that is not told of killed processes",
+        {
+            "files": {
+                "/.dockerenv": "",
+                "/sys/fs/cgroup/pids.current": "5\n",
+                "/sys/fs/cgroup/pids.max": "max\n",
+            }
+        },
+        {},
+        {"memory.oom"},
+    ),
+]
+ALWAYS_LEFT_OUT = {"filesystem.filling", "inodes.filling", "disk.failing"}
+OF_THE_MACHINE = {
+    *("memory.low", "swap.used", "load.high", "files.exhausted", "kernel.errors", "raid.degraded"),
+    "clock.unsynchronised",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "expected"), [row[1:] for row in NOT_SEEN], ids=[row[0] for row in NOT_SEEN]
+)
+def test_what_was_not_seen_is_not_covered(changes: dict[str, Any], options: dict[str, Any], expected: set[str]) -> None:
+    """Or a ticket about it would resolve itself."""
+    host = healthy(**{key: value.copy() if isinstance(value, dict) else value for key, value in changes.items()})
+    result = review(host, {**defaults(), "check_mode": False, **options})
+    assert told(result) == []
+    skipped = {entry["check"][len("capacity.") :]: entry for entry in result["not_applicable"]}
+    assert all(entry["why"] and entry["force"] for entry in skipped.values())
+    outside = OF_THE_MACHINE if result["container"] else set()
+    assert set(skipped) - ALWAYS_LEFT_OUT - outside - {"clock.wrong"} == expected
+    for check in expected:
+        assert covered(result, "capacity." + check) == set()
+
+
+def test_nothing_is_covered_on_a_host_that_lets_nothing_be_seen() -> None:
+    """Every read fails, every command is missing."""
+    result = run(FakeHost(clock_error=None, root=False), smart_devices=["/dev/sda"], reference_time=NOW)
+    looked = {entry["check"] for entry in result["coverage"]} - {"capacity.check.not_run"}
+    # The history was written, and the clock was compared: that needs nothing of the host.
+    assert looked == {"capacity.history.unusable", "capacity.clock.wrong"}
+    container = run(FakeHost(clock_error=None, root=False), host_kind="container")
+    assert {entry["check"] for entry in container["coverage"]} - {"capacity.check.not_run"} == {
+        "capacity.history.unusable"
+    }
+
+
+def test_limits_of_processes_that_cannot_be_read() -> None:
+    result = run(healthy(files={"/proc/sys/kernel/pid_max": None, "/proc/sys/kernel/threads-max": None}))
+    assert told(result) == [("capacity.check.not_run", "capacity.processes.exhausted", "medium")]
 
 
 def test_a_failed_unit_with_what_it_said_last() -> None:
@@ -428,6 +516,17 @@ def test_what_may_not_be_looked_at_is_not_covered() -> None:
     assert any("may not be looked at, such as /var" in entry["why"] for entry in result["not_applicable"])
     gone = run(healthy(filesystems={"/var": Statvfs(error="No such file or directory")}))
     assert covered(gone, "capacity.filesystem.full") == {"*"}
+
+
+def test_no_process_for_the_filesystems_is_told() -> None:
+    class Crowded(FakeHost):
+        def statvfs(self, lanes: list[list[str]], timeout: float) -> dict[str, Statvfs | None]:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    result = run(Crowded(healthy().files))
+    (found,) = [entry for entry in result["findings"] if entry["subject"] == "capacity.filesystem.full"]
+    assert "no process can be made to ask the filesystems: Resource temporarily unavailable" in found["summary"]
+    assert covered(result, "capacity.filesystem.full") == set()
 
 
 def test_more_silent_mounts_than_can_be_asked() -> None:
@@ -654,9 +753,25 @@ def test_the_journal_is_asked_for_what_the_kernel_no_longer_has() -> None:
     wrapped = healthy(
         files={"/var/log/journal/x": ""}, kernel_records=["6,500,8639999000000,-;chatter"], commands={argv: line}
     )
-    assert told(run(wrapped)) == [("capacity.kernel.errors", "vdb", "high")]
+    result = run(wrapped)
+    assert told(result) == [("capacity.kernel.errors", "vdb", "high")]
+    assert covered(result, "capacity.kernel.errors") == set()  # the journal has nothing from before
+    assert covered(result, "capacity.memory.oom") == {"*"}
+    proven = {argv: line, (*BEFORE, f"--until=@{since}"): f"{since - 5}.0 web1 systemd[1]: Started.\n"}
+    wrapped.commands.update(proven)
+    assert covered(run(wrapped), "capacity.kernel.errors") == {"*"}
     booted = healthy(files={"/var/log/journal/x": "", "/proc/uptime": "3600 1\n"}, commands={argv: line})
     assert told(run(booted)) == [("capacity.kernel.errors", "vdb", "high")]
+    assert covered(run(booted), "capacity.memory.oom") == set()
+    booted.commands.update(proven)
+    assert covered(run(booted), "capacity.memory.oom") == {"*"}
+    booted.commands[argv] = line * 20_000  # there may be more
+    flooded = run(booted)
+    assert covered(flooded, "capacity.kernel.errors") == set()
+    assert any(
+        "reaches back only to 2026-09-20" in entry["why"] and "/var/log/journal" in entry["force"]
+        for entry in flooded["not_applicable"]
+    )
     whole = healthy(files={"/var/log/journal/x": ""}, commands={argv: line})
     assert told(run(whole)) == []
     assert list(argv) not in whole.ran

@@ -244,7 +244,9 @@ def test_dnf_that_does_not_answer(did: Ran, says: str) -> None:
     assert result["verdict"] == "unknown"
     for check in ("patch.security.pending", "patch.updates.pending", "patch.database.broken", "patch.metadata.stale"):
         assert not result.covers(check)
-    assert result.covers("patch.reboot.required")  # the machine is still looked at
+    assert result.covers("patch.kernel.outdated")  # the machine is still looked at
+    assert not result.covers("patch.reboot.required")  # but dnf knows of core packages
+    assert "dnf" in result.why_not("patch.reboot.required")
 
 
 def test_what_the_probe_could_not_find_out() -> None:
@@ -291,6 +293,15 @@ def test_core_packages_and_kernels_ask_for_a_reboot() -> None:
     result = reviewed(DnfHost(quiet(), files=newer))
     assert result["kernel"]["newest"] == "5.14.0-570.21.1.el9_6.x86_64"
     assert result.finding("patch.reboot.required")
+
+
+def test_without_the_time_of_the_boot_nobody_knows_what_was_installed_since() -> None:
+    host = DnfHost(quiet())
+    assert reviewed(host).covers("patch.reboot.required")
+    del host.files["/proc/stat"]
+    result = reviewed(host)
+    assert "when this host was booted" in result.finding(CANNOT, "patch.reboot.required")["summary"]
+    assert not result.covers("patch.reboot.required")
 
 
 def test_a_rescue_kernel_is_none() -> None:

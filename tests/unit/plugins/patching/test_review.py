@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import contract_errors
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Ran
-from tests.unit.fake_host import NOW
+from tests.unit.fake_host import NOW, FakeHost
 from tests.unit.plugins.patching.debian import (
     BACKPORTS,
     BOOT,
@@ -538,6 +538,20 @@ def test_stale_reboot_flag(why: str) -> None:
 KERNELS = {"linux-image-6.1.0-37-amd64": "6.1.140-1", "linux-image-6.1.0-9-amd64": "6.1.27-1"}
 
 
+def test_a_flag_of_which_nobody_knows_whether_it_is_stale() -> None:
+    result = reviewed(DebianHost(QUIET, files={"/run/reboot-required": ""}, without=["/proc/stat"]))
+    assert result.finding("patch.reboot.required")
+    assert result.finding(CANNOT, "patch.reboot.flag_stale")
+    assert not result.covers("patch.reboot.flag_stale")
+
+
+def test_a_kernel_that_was_not_looked_at_may_need_a_reboot() -> None:
+    result = reviewed(DebianHost(QUIET, without=["/proc/sys/kernel/osrelease"]))
+    assert result.finding(CANNOT, "patch.kernel.outdated")
+    assert not result.covers("patch.reboot.required")
+    assert "osrelease" in result.why_not("patch.reboot.required")
+
+
 def kernels(more: dict[str, str], **options: Any) -> DebianHost:
     debs = [Deb(name, version) for name, version in {**KERNELS, **more}.items()]
     return DebianHost([*QUIET, Deb("linux-image-amd64", "6.1.140-1"), *debs], **options)
@@ -668,6 +682,9 @@ def test_without_root() -> None:
     assert "only root" in result.why_not("patch.lock.held")
     assert result["verdict"] == "unknown"
     assert result.covers("patch.security.pending")
+    # Among the others may be a message bus that runs replaced code.
+    assert not result.covers("patch.reboot.required")
+    assert "belong to other users" in result.why_not("patch.reboot.required")
 
 
 @pytest.mark.parametrize(
@@ -814,7 +831,17 @@ def test_no_package_manager() -> None:
     assert result.finding("patch.manager.unsupported")["evidence"] == ["found instead: zypper"]
     assert result["verdict"] == "unknown"
     assert result["manager"] is None
-    assert result.covers("patch.reboot.required") and not result.covers("patch.security.pending")
+    assert not result.covers("patch.reboot.required") and not result.covers("patch.security.pending")
+    assert "no package manager" in result.why_not("patch.reboot.required")
+
+
+def test_nothing_is_covered_on_a_host_that_lets_nothing_be_seen() -> None:
+    """Every read fails, every command is missing; whichever package manager it is said to have."""
+    # That there is no flag was seen, which package managers there are, and that no file names a holder of dnf's locks.
+    seen = {"patch.reboot.flag_stale", "patch.manager.unsupported"}
+    for manager, looked in (("auto", seen), ("apt", seen), ("dnf", {*seen, "patch.lock.held"})):
+        result = reviewed(FakeHost(root=False), manager=manager)
+        assert {entry["check"] for entry in result["coverage"]} - {CANNOT} == looked, manager
 
 
 def test_every_finding_keeps_the_contract_and_every_check_is_told_of() -> None:
