@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - upkeep.maintenance.findings
 """
 
+import atexit
 import os
 import tempfile
 import time
@@ -92,7 +93,12 @@ class CallbackModule(CallbackBase):
         try:
             # Beside its target, so that the last step is a rename: a reader never sees half a file.
             self._spool = tempfile.NamedTemporaryFile(  # noqa: SIM115 - open for the whole run
-                "w", dir=os.path.dirname(os.path.abspath(target)), prefix=".upkeep-", encoding="utf-8", delete=False
+                "w",
+                dir=os.path.dirname(os.path.abspath(target)),
+                prefix=".upkeep-",
+                encoding="utf-8",
+                errors="replace",  # a file name that is not UTF-8
+                delete=False,
             )
         except OSError as error:
             self._display.warning(
@@ -100,6 +106,8 @@ class CallbackModule(CallbackBase):
                 "found: %s. The run goes on without it." % (os.path.dirname(os.path.abspath(target)), error.strerror)
             )
             return
+        # Ansible calls nobody at a Ctrl-C, nor when it gives up between two plays.
+        atexit.register(self._cut_off, os.getpid())
         self._write(_results.run_record(str(uuid.uuid4()), self._playbook, self._check_mode, time.time()))
 
     def _feed(self, name, data):
@@ -112,24 +120,39 @@ class CallbackModule(CallbackBase):
             return
         try:
             self._spool.write(_results.line(record))
-        except OSError as error:
-            self._display.warning("upkeep: the results file was given up: %s" % error.strerror)
-            self._drop()
+        except (OSError, ValueError) as error:  # no room, or what neither JSON nor UTF-8 can carry
+            self._give_up(error)
 
     def _finish(self):
+        self._write(_results.end_record(time.time(), "finished"))
+        self._leave("Results: %s (make them tickets with: upkeep record %s)")
+
+    def _cut_off(self, pid):
+        """Leave what was found by a run that did not come to its end: without an end record, as its readers expect."""
+        # A worker is a fork, with a copy of the spool: the file is not its own.
+        if not self._spool or os.getpid() != pid:
+            return
+        for record in self._harvest.finish():
+            self._write(record)
+        self._leave("Results until the run was cut off: %s (make them tickets with: upkeep record %s)")
+
+    def _leave(self, told):
         if not self._spool:
             return
-        self._write(_results.end_record(time.time(), "finished"))
         target = self.get_option("results_file")
         try:
             self._spool.close()
             os.replace(self._spool.name, target)
         except OSError as error:
-            self._display.warning("upkeep: the results file was given up: %s" % error.strerror)
-            self._drop()
+            self._give_up(error)
             return
-        self._display.display("Results: %s (make them tickets with: upkeep record %s)" % (target, target))
         self._spool = False
+        self._display.display(told % (target, target))
+
+    def _give_up(self, error):
+        said = getattr(error, "strerror", None) or "%s: %s" % (type(error).__name__, error)
+        self._display.warning("upkeep: the results file was given up: %s" % said)
+        self._drop()
 
     def _drop(self):
         name, self._spool = self._spool.name, False

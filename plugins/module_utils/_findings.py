@@ -33,26 +33,65 @@ SUBJECT_LIMIT = 200
 FACTS_LIMIT = 20_000
 """Characters of the facts of one finding, as text; larger facts are dropped and say so."""
 
-CHECK_NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){2}$")
-"""``area.thing.fault``, each part in lower case."""
+FACTS_DEPTH = 20
+"""Levels of nesting of facts that are kept."""
 
-# Control characters (C0, DEL, C1: terminal escapes begin there), and the marks that reorder or hide text on a screen.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+CHECK_LIMIT = 200
+"""Characters of a check's name."""
+CHECK_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){2}")
+"""``area.thing.fault``, each part in lower case: to be matched in full."""
+
+FINDING_KEYS = ("check", "subject", "severity", "summary", "evidence", "remedy", "facts")
+"""What a finding is made of, in the order in which :func:`finding` takes it."""
+
+# A line feed and a tab are no more than white space.
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+"""Control characters (C0, DEL, C1: terminal escapes begin there), the marks that reorder or hide text, and lone
+surrogates, which cannot be written."""
 _ESCAPE_SEQUENCE = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\\\)|[@-Z\\\\-_])")
 
-_HIDDEN_NAME = (
-    r"[\w.-]*(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w.-]*"
-)
+MASK = "********"
+"""What stands where a secret was."""
+_HIDDEN = r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
+_HIDDEN_NAME = re.compile("(?i)" + _HIDDEN)
+# Repetitions that may begin anywhere are bounded: the cost stays linear in the text, whatever a hostile host sends.
 _SECRETS = (
-    # key=value, key: value and "key": "value"; the value ends at white space, a quote or a separator.
-    (re.compile(r"(?i)\b(%s)([\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"',;&]+)" % _HIDDEN_NAME), r"\1\2********"),
+    # First, while its lines are whole. What has no end was cut off: all that follows may be the key.
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)", re.S
+        ),
+        MASK,
+    ),
+    # key=value, key: value and "key": "value", also where the quotes are escaped (JSON within JSON). A quoted value
+    # ends at a quote escaped as its first one, or with its line; another one at white space, a quote or a separator.
+    (
+        re.compile(
+            r"(?is)(%s[\w.-]{0,100}\\*[\"']?\s*[=:]\s*)"
+            r"(?:(\\*)([\"']).{0,4096}?(?<!\\)\2\3|\\*[\"'][^\n]*|[^\s\"',;&]+)" % _HIDDEN
+        ),
+        r"\1" + MASK,
+    ),
     # --password value
-    (re.compile(r"(?i)(--?%s\s+)(?!-)(\S+)" % _HIDDEN_NAME), r"\1********"),
-    # scheme://user:password@host
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+@"), r"\1********@"),
-    (re.compile(r"(?i)\b(authorization\s*:\s*)(?:(basic|bearer|token)\s+)?\S+"), r"\1\2 ********"),
-    (re.compile(r"(?i)\b(bearer\s+)[a-z0-9._~+/=-]{8,}"), r"\1********"),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.S), "********"),
+    (
+        re.compile(r"(?i)((?<![\w.-])--?[\w.-]{0,100}?%s[\w.-]{0,100}\s+)(?!-)\S+" % _HIDDEN),
+        r"\1" + MASK,
+    ),
+    # https://token@host, where the token may stand for the user as well
+    (re.compile(r"(?i)(https?://)[^/?#\s:@]+(?=:?@|:x-oauth-basic@)"), r"\1" + MASK),
+    # scheme://user:password@host, where the password may hold what it should not; host:port/path@version has none
+    (
+        re.compile(r"(://[^/\s:@]*:)(?!\d{1,5}[/?#])(?:[^\s\"'<>]{1,256}|[^\s/@]{1,256})@"),
+        r"\1" + MASK + "@",
+    ),
+    (
+        re.compile(
+            r"(?i)\b(authorization\\*[\"']?\s*[=:]\s*\\*[\"']?(?:(?:basic|bearer|token|digest|negotiate)\s+)?)"
+            r"[^\s\"'\\]+"
+        ),
+        r"\1" + MASK,
+    ),
+    (re.compile(r"(?i)\b(bearer\s+)[a-z0-9._~+/=-]{8,}"), r"\1" + MASK),
 )
 _SECRET_HINTS = ("pass", "secret", "token", "key", "credential", "://", "authorization", "bearer")
 """Each of the patterns needs one of these."""
@@ -90,38 +129,66 @@ def redact(text: str) -> str:
     return text
 
 
+def as_text(value: Any) -> str:
+    """The value as text; of what is nested too deep for Python, its type."""
+    try:
+        return value if isinstance(value, str) else str(value)
+    except RecursionError:
+        return "(a %s that is nested too deep)" % type(value).__name__
+
+
+def _one_line(value: Any, limit: int) -> str:
+    # Cut before the patterns run: what they cost must not depend on what a hostile host sends.
+    text = _ESCAPE_SEQUENCE.sub("", as_text(value)[: limit * 4])
+    return text.replace("\r", " ").replace("\n", " ").replace("\t", " ")
+
+
 def clean_line(value: Any, limit: int) -> str:
     """One printable line of at most ``limit`` characters, without terminal escapes, control characters or secrets."""
-    # Cut before the patterns run: what they cost must not depend on what a hostile host sends.
-    text = value if isinstance(value, str) else str(value)
-    text = _ESCAPE_SEQUENCE.sub("", text[: limit * 4])
-    text = _UNSAFE.sub(
-        "\N{REPLACEMENT CHARACTER}", redact(text.replace("\r", " ").replace("\n", " ").replace("\t", " "))
-    )
-    text = text.strip()
+    text = UNSAFE.sub("\N{REPLACEMENT CHARACTER}", redact(_one_line(value, limit))).strip()
     return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def clean_lines(values: Iterable[Any], lines: int = EVIDENCE_LINES, limit: int = EVIDENCE_LIMIT) -> list[str]:
-    """At most ``lines`` clean lines; what was cut is told in the last one."""
+    """At most ``lines`` clean lines; what was cut is told in the last one.
+
+    A secret of several lines, such as a private key, becomes one.
+    """
     values = list(values)
-    kept = [clean_line(value, limit) for value in values[:lines]]
+    if not values:
+        return []
+    # Together, for a secret may go on in the next line.
+    together = redact("\n".join(_one_line(value, limit) for value in values[:lines]))
+    kept = [clean_line(line, limit) for line in together.split("\n")]
     if len(values) > lines:
         kept[-1] = "… and %d more" % (len(values) - lines + 1)
     return kept
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON can carry it: clean strings, finite numbers, lists and dictionaries of the same."""
+def plain(value: Any, depth: int = FACTS_DEPTH) -> Any:
+    """The value as JSON can carry it: clean strings, finite numbers, lists and dictionaries of the same.
+
+    What is nested in more than ``depth`` levels is dropped and says so. What the name of its key calls a secret is
+    masked; true, false and nothing are none.
+    """
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if value - value == 0 else None  # NaN and infinity are not JSON
+    if isinstance(value, (dict, list, tuple, set, frozenset)) and depth <= 0:
+        return "(dropped: nested deeper than %d levels)" % FACTS_DEPTH
     if isinstance(value, dict):
-        return {clean_line(key, SUBJECT_LIMIT): plain(item) for key, item in value.items()}
+        return {
+            clean_line(key, SUBJECT_LIMIT): MASK if _is_secret(key, item) else plain(item, depth - 1)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
+        return [plain(item, depth - 1) for item in value]
     return clean_line(value, 2_000)
+
+
+def _is_secret(key: Any, value: Any) -> bool:
+    return isinstance(key, str) and _HIDDEN_NAME.search(key) is not None and value not in (None, True, False, "")
 
 
 def finding(
@@ -135,7 +202,8 @@ def finding(
 ) -> dict[str, Any]:
     """A finding as the contract wants it: cut to its bounds, clean of control characters and secrets.
 
-    Raises ValueError when the check's name or the severity is not one of the contract's: a fault of the caller.
+    Raises ValueError when the check's name or the severity is not one of the contract's, or when nothing of the subject
+    or the summary is left after cleaning: a fault of the caller.
     """
     made = {
         "check": check,
@@ -154,6 +222,14 @@ def finding(
     return made
 
 
+def remade(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding that somebody else made and :func:`contract_errors` lets pass, with its bounds and its cleaning.
+
+    Raises ValueError when nothing of a text is left after cleaning.
+    """
+    return finding(**{key: candidate[key] for key in FINDING_KEYS if key in candidate})
+
+
 def contract_errors(candidate: Any) -> list[str]:
     """What is wrong with a finding that somebody else made: one sentence each, empty when it keeps the contract."""
     if not isinstance(candidate, dict):
@@ -162,8 +238,11 @@ def contract_errors(candidate: Any) -> list[str]:
     for key in ("check", "subject", "severity", "summary"):
         if not isinstance(candidate.get(key), str) or not candidate[key].strip():
             errors.append("%s is a text that is not empty, this is %s" % (key, _shown(candidate.get(key))))
-    if isinstance(candidate.get("check"), str) and not CHECK_NAME.match(candidate["check"]):
-        errors.append("check is named area.thing.fault in lower case, this is %s" % _shown(candidate["check"]))
+    if isinstance(candidate.get("check"), str):
+        if not CHECK_NAME.fullmatch(candidate["check"]):
+            errors.append("check is named area.thing.fault in lower case, this is %s" % _shown(candidate["check"]))
+        if len(candidate["check"]) > CHECK_LIMIT:
+            errors.append("check has at most %d characters, this one has %d" % (CHECK_LIMIT, len(candidate["check"])))
     if isinstance(candidate.get("severity"), str) and candidate["severity"] not in SEVERITIES:
         errors.append("severity is one of %s, this is %s" % (", ".join(SEVERITIES), _shown(candidate["severity"])))
     evidence = candidate.get("evidence", [])
@@ -257,7 +336,7 @@ class Review:
                 check,
                 "the check itself failed with %s" % type(error).__name__,
                 "Report this as a fault of Upkeep, with the evidence.",
-                _places(error),
+                places(error),
             )
         else:
             self.covered(check, subject)
@@ -269,7 +348,7 @@ class Review:
         return {"findings": self.findings, "coverage": self.coverage, "not_applicable": self.skipped}
 
 
-def _places(error: BaseException) -> list[str]:
+def places(error: BaseException) -> list[str]:
     """The error and where it was raised, innermost last, without the paths of a temporary module folder."""
     lines = ["%s: %s" % (type(error).__name__, error)]
     trace = error.__traceback__

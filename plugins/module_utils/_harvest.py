@@ -74,7 +74,7 @@ class Harvest:
         elif name == "playbook_on_no_hosts_matched":
             self.no_hosts += 1
         elif isinstance(data.get("host"), str):
-            host = clean_line(data["host"], SUBJECT_LIMIT)
+            host = _named(data["host"])
             if name == "runner_on_start":
                 self._running[host] = _origin(data)[:2]
             elif name in _ENDS:
@@ -134,7 +134,7 @@ class Harvest:
     def _stats(self, data: Mapping[str, Any]) -> Iterator[Record]:
         self.stats_seen = True
         for name in sorted(data.get("processed") or {}):
-            host = clean_line(name, SUBJECT_LIMIT)
+            host = _named(name)
             ok, changed, failures, dark = (
                 int((data.get(key) or {}).get(name, 0)) for key in ("ok", "changed", "failures", "dark")
             )
@@ -171,6 +171,11 @@ _HANDLERS = {
 }
 
 
+def _named(name: str) -> str:
+    """The name of a host or task, clean; never empty, for a record needs one."""
+    return clean_line(name, SUBJECT_LIMIT) or "?"
+
+
 def _origin(data: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any] | None]:
     """Task, action and result of an event; the task's name is what Ansible's own output calls it.
 
@@ -180,7 +185,7 @@ def _origin(data: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any] | None
     role = data.get("resolved_role") or data.get("role")
     result = data.get("res")
     return (
-        clean_line(f"{role} : {name}" if role else name, SUBJECT_LIMIT),
+        _named(f"{role} : {name}" if role else name),
         str(data.get("resolved_action") or data.get("task_action") or "?"),
         result if isinstance(result, dict) and result else None,
     )
@@ -190,7 +195,8 @@ def _with_items(result: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The result of a loop with the message of its first item that failed, rather than "All items completed"."""
     if result is None:
         return {"msg": "no message: its result was too large for its event"}
-    for item in result.get("results") or []:
+    items = result.get("results")
+    for item in items if isinstance(items, list) else []:  # a module may call anything of its own so
         if isinstance(item, dict) and (item.get("failed") or item.get("unreachable")):
             return {**result, **{key: item[key] for key in ("msg", "module_stderr", "stderr") if item.get(key)}}
     return result

@@ -26,7 +26,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from ._findings import clean_line, contract_errors, coverage_errors, finding
+from ._findings import as_text, clean_line, contract_errors, coverage_errors, finding, redact, remade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,15 +86,15 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
         found = []
     for number, candidate in enumerate(found):
         errors = contract_errors(candidate)
-        if errors:
-            broken.extend("finding %d: %s" % (number + 1, error) for error in errors)
-        else:
-            # Made anew, so that the bounds and the cleaning hold whoever made it.
-            yield {
-                "type": "finding",
-                "host": host,
-                "finding": finding(**{key: candidate[key] for key in _KEYS if key in candidate}),
-            }
+        if not errors:
+            try:
+                # Made anew, so that the bounds and the cleaning hold whoever made it.
+                record = {"type": "finding", "host": host, "finding": remade(candidate)}
+            except (ValueError, RecursionError) as error:  # one bad answer must not end the run of all
+                errors = [str(error)]
+            else:
+                yield record
+        broken.extend("finding %d: %s" % (number + 1, error) for error in errors)
     covered = result.get("coverage", [])
     if not isinstance(covered, list):
         broken.append("coverage is a list, this is %s" % type(covered).__name__)
@@ -102,9 +102,10 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
     kept = []
     for entry in covered:
         errors = coverage_errors(entry)
-        broken.extend(errors)
         if not errors:
-            kept.append({"check": clean_line(entry["check"], 200), "subject": clean_line(entry["subject"], 200)})
+            kept.append({key: clean_line(entry[key], 200) for key in ("check", "subject")})
+            errors = coverage_errors(kept[-1])  # cleaning may have left nothing of it
+        broken.extend(errors)
     if broken:
         # What such a module says it covered is not believed: its finding may be the one that was unreadable.
         yield _finding(
@@ -119,9 +120,6 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
         )
     else:
         yield _coverage(host, [*kept, {"check": CONTRACT_BROKEN, "subject": action}])
-
-
-_KEYS = ("check", "subject", "severity", "summary", "evidence", "remedy", "facts")
 
 
 def of_failure(host: str, task: str, action: str, result: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -220,9 +218,12 @@ def _shape(result: Mapping[str, Any] | None) -> str:
 def _message(result: Mapping[str, Any]) -> str:
     """What Ansible says of a failure: its message, and what the module printed when it broke off."""
     parts = [
-        str(result[key]) for key in ("msg", "module_stderr", "module_stdout", "stderr", "exception") if result.get(key)
+        as_text(result[key])
+        for key in ("msg", "module_stderr", "module_stdout", "stderr", "exception")
+        if result.get(key)
     ]
-    lines = (_PREAMBLE.sub("", part) for part in "\n".join(parts)[:20_000].splitlines())
+    # Redacted as a whole, for a private key has many lines; cut before, to bound what it costs.
+    lines = (_PREAMBLE.sub("", part) for part in redact("\n".join(parts)[:20_000]).splitlines())
     return "\n".join(part for part in lines if part.strip() and part != _NO_TRACEBACK)
 
 

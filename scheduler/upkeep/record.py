@@ -23,7 +23,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
     clean_line,
     contract_errors,
     coverage_errors,
-    finding,
+    remade,
 )
 from ansible_collections.upkeep.maintenance.plugins.module_utils._results import FORMAT, STATES, TASK_FAILED
 
@@ -334,8 +334,6 @@ class _Intake:
         host = self._name(record)
         candidate = record.get("finding")
         wrong = contract_errors(candidate)
-        if not wrong and isinstance(candidate, dict) and len(candidate["check"]) > CHECK_LIMIT:
-            wrong = [f"check has at most {CHECK_LIMIT} characters"]
         if wrong or not isinstance(candidate, dict):
             self.reader.wrong("a finding that keeps the contract", "; ".join(wrong))
         check = self._names.setdefault(candidate["check"], candidate["check"])
@@ -348,13 +346,16 @@ class _Intake:
             self.muted.add(host)
             return
         self.worst[identity] = rank
-        self._rows.append(self._row(identity, rank, candidate))
+        try:
+            self._rows.append(self._row(identity, rank, candidate))
+        except (ValueError, RecursionError) as error:  # nothing is left of a text after cleaning
+            self.reader.wrong("a finding that keeps the contract", str(error))
         if len(self._rows) >= BATCH:
             self.flush()
 
     def _row(self, identity: Identity, rank: int, candidate: dict[str, Any]) -> dict[str, Any]:
         # Made anew, so that its bounds and its cleaning hold whoever wrote the file.
-        made = finding(**{key: candidate[key] for key in _KEYS if key in candidate})
+        made = remade(candidate)
         size = sum(map(len, made["evidence"])) + len(str(made["facts"]))
         if self.evidence + size > MAX_EVIDENCE:
             self.bare += 1
@@ -426,9 +427,6 @@ class _Intake:
         if self.uncovered:
             notes.append(f"{self.uncovered} entries of coverage beyond the first {MAX_COVERAGE} were not believed.")
         return notes
-
-
-_KEYS = ("check", "subject", "severity", "summary", "evidence", "remedy", "facts")
 
 
 def _refuse_running(row: Row[Any] | None, intake: _Intake, reader: _Reader) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line, redact
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import UNSAFE, clean_line, places, redact
 from ansible_collections.upkeep.maintenance.plugins.module_utils._harvest import Harvest
 
 from . import leftovers, paths, processes
@@ -56,18 +56,6 @@ POLL = 0.25
 """Seconds between two looks at whether to stop."""
 
 _SHORT = "/tmp"  # noqa: S108 - mkdtemp makes a folder of its own there
-
-# Control characters but line feed and tab, and the marks that reorder or hide text.
-_UNSAFE = dict.fromkeys(
-    [
-        *range(9),
-        *range(11, 32),
-        *range(127, 160),
-        *range(0x200B, 0x2010),
-        *range(0x2028, 0x202F),
-        *range(0x2060, 0x206A),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -208,6 +196,8 @@ def carry_out(
                             stop.because("error", _asks(event["event_data"]))
             except OSError as error:
                 stop.because("error", _cannot_write(folder, error))
+            except Exception as error:  # noqa: BLE001 - ours; what was found until then is kept, and the run is ended
+                stop.because("error", _cannot_follow(folder, error))
             return False
 
         runner = _prepare(plan, private, ssh_folder, run_id, token, handle, stop)
@@ -386,7 +376,8 @@ class _Log:
         if self._left <= 0:
             return
         # A lone surrogate (bytes of a host that are not UTF-8) cannot be written.
-        shown = redact(text[:CHUNK_LIMIT]).replace("\r\n", "\n").translate(_UNSAFE).encode("utf-8", "replace").decode()
+        shown = redact(text[:CHUNK_LIMIT]).replace("\r\n", "\n").encode("utf-8", "replace").decode()
+        shown = UNSAFE.sub("", shown)
         if len(text) > CHUNK_LIMIT:
             shown += f" … and {len(text) - CHUNK_LIMIT} more characters"
         self._left -= len(shown)
@@ -443,7 +434,7 @@ def _forgetful_terminal() -> Iterator[None]:
     """
     import pexpect
 
-    class Forgetful(pexpect.spawn):  # type: ignore[misc]
+    class Forgetful(pexpect.spawn):  # type: ignore[misc]  # pexpect ships no types
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, maxread=65536, **kwargs)
             self.delayafterread = None
@@ -493,5 +484,15 @@ def _cannot_write(folder: Path, error: OSError) -> UpkeepError:
         expected=f"room and the right to write in {folder}",
         found=error.strerror or str(error),
         remedy="free room (df -h) or correct the rights, then run it again",
+        exit_code=NOT_RUN,
+    )
+
+
+def _cannot_follow(folder: Path, error: Exception) -> UpkeepError:
+    return UpkeepError(
+        "the run was ended: a fault of Upkeep itself",
+        expected="an event of the run that can be taken over",
+        found=clean_line("; ".join(places(error)), 600),
+        remedy=f"report it, with this text and the file {folder / LOG}; what was found before is kept",
         exit_code=NOT_RUN,
     )

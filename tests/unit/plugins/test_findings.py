@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -13,13 +14,16 @@ from hypothesis import strategies as st
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import (
     EVIDENCE_LIMIT,
     EVIDENCE_LINES,
+    FACTS_DEPTH,
     SUMMARY_LIMIT,
     CannotCheck,
     Review,
     clean_line,
+    clean_lines,
     contract_errors,
     finding,
     redact,
+    remade,
 )
 
 GOOD = {"check": "patch.security.pending", "subject": "apt", "severity": "high", "summary": "3 updates are pending."}
@@ -38,6 +42,19 @@ GOOD = {"check": "patch.security.pending", "subject": "apt", "severity": "high",
         ("authorization: bearer eyJhbGciOi.J9.x", "eyJhbGciOi.J9.x"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----", "b3BlbnNzaC1rZXk"),
         ("-----BEGIN PRIVATE KEY-----\nb3BlbnNzaC1rZXk cut off", "b3BlbnNzaC1rZXk"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nlQVYBGX\n-----END PGP PRIVATE KEY BLOCK-----", "lQVYBGX"),
+        (r"{\"password\": \"hunter2\"}", "hunter2"),
+        (r"{\\\"password\\\": \\\"hunter2\\\"}", "hunter2"),
+        (r'{"password": "a\"hunter2"}', "hunter2"),
+        ("password='an end that hunter2 lacks", "hunter2"),
+        (r'{"Authorization": "Basic dXNlcjpwYXNz"}', "dXNlcjpwYXNz"),
+        ("https://ghp_0123456789@github.com/owner/it", "ghp_0123456789"),
+        ("git+https://ghp_0123456789:x-oauth-basic@github.com/owner/it", "ghp_0123456789"),
+        ("http://ghp_0123456789:@host/", "ghp_0123456789"),
+        ("postgresql://upkeep:be/hunter2@db/upkeep", "hunter2"),
+        ("postgresql://upkeep:be@hunter2@db/upkeep", "hunter2"),
+        ("postgresql://upkeep:be'hunter2@db/upkeep", "hunter2"),
+        ("postgresql://:hunter2@db/upkeep", "hunter2"),
     ],
 )
 def test_secrets_are_redacted(text: str, secret: str) -> None:
@@ -45,9 +62,63 @@ def test_secrets_are_redacted(text: str, secret: str) -> None:
     assert "********" in redact(text)
 
 
-def test_what_is_no_secret_stays() -> None:
-    text = "openssl 3.0.16-1 -> 3.0.17-1 at https://deb.example.com/pool/main and user=ops"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openssl 3.0.16-1 -> 3.0.17-1 at https://deb.example.com/pool/main and user=ops",
+        "http://registry.example.com:4873/@scope/package and https://npm.example.com/@scope/package",
+        "ssh://git@example.com/it and http://example.com:80/?mail=root@example.com",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text
+
+
+def test_only_the_value_goes() -> None:
+    assert redact(r"{\"user\": \"ops\", \"password\": \"hunter2\", \"port\": 1}") == (
+        r"{\"user\": \"ops\", \"password\": ********, \"port\": 1}"
+    )
+    assert redact("at postgresql://upkeep:be/hunter2@db/upkeep now") == "at postgresql://upkeep:********@db/upkeep now"
+    assert redact("https://ghp_0123@github.com/it") == "https://********@github.com/it"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "pass",
+        "a-",
+        "-pass",
+        "--",
+        "://:",
+        "http://a",
+        "password='",
+        'secret\\"',
+        "pass=\\",
+        "token" + " " * 9,
+        "\\",
+        "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN A PRIVATE KEY----------END ",
+        "authorization",
+        "a.b://",
+    ],
+)
+def test_what_redaction_costs_grows_no_faster_than_the_text(piece: str) -> None:
+    text = "token " + piece * (64_000 // len(piece))
+    begun = time.process_time()
+    redact(text)
+    assert time.process_time() - begun < 1.5, "a few hundredths of a second; minutes when it is quadratic"
+
+
+def test_a_private_key_is_masked_over_lines() -> None:
+    key = ["-----BEGIN PRIVATE KEY-----", "b3BlbnNzaC1rZXk", "c2Vjb25k", "-----END PRIVATE KEY-----"]
+    assert clean_lines(["before", *key, "after"]) == ["before", "********", "after"]
+    assert clean_lines(["before", *key[:3]]) == ["before", "********"]
+    assert clean_lines([]) == []
+    made = finding(**GOOD, evidence=[*key, *["x"] * 100])
+    assert "b3BlbnNzaC1rZXk" not in str(made)
+    assert made["evidence"][-1] == f"… and {104 - EVIDENCE_LINES + 1} more"
 
 
 @pytest.mark.parametrize(
@@ -93,9 +164,44 @@ def test_facts_become_what_json_can_carry() -> None:
     assert made["facts"]["deep"] == [{"a": [1.5, None]}]
 
 
+def test_facts_of_a_secret_name_are_masked() -> None:
+    facts = {"db": {"Password": "hunter2", "api_keys": ["hunter2"], "user": "ops"}, "pass_enabled": True, "token": None}
+    made = finding(**GOOD, facts=facts)["facts"]
+    assert made == {
+        "db": {"Password": "********", "api_keys": "********", "user": "ops"},
+        "pass_enabled": True,
+        "token": None,
+    }
+
+
+def nested(depth: int) -> dict:
+    innermost: dict = {"a": 1}
+    for _level in range(depth):
+        innermost = {"a": innermost}
+    return innermost
+
+
+def test_facts_end_at_a_depth() -> None:
+    assert finding(**GOOD, facts=nested(FACTS_DEPTH - 1))["facts"] == nested(FACTS_DEPTH - 1)
+    assert "nested deeper than" in str(finding(**GOOD, facts=nested(100_000))["facts"])
+    assert contract_errors(nested(100_000))
+    assert contract_errors({**GOOD, "evidence": [nested(100_000)]}), "told, and no RecursionError"
+
+
+@pytest.mark.parametrize("empty", ["\x1b[31m", " " * 9000 + "x"])
+@pytest.mark.parametrize("key", ["summary", "subject"])
+def test_a_text_of_which_cleaning_leaves_nothing_is_refused(key: str, empty: str) -> None:
+    candidate = {**GOOD, key: empty}
+    assert contract_errors(candidate) == []
+    with pytest.raises(ValueError, match=key + " is a text that is not empty"):
+        remade(candidate)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
+        ({"check": "patch.security.pending\n"}, "area.thing.fault"),
+        ({"check": "patch.security." + "x" * 200}, "at most 200 characters"),
         ({"check": "Security pending"}, "area.thing.fault"),
         ({"check": "patch.pending"}, "area.thing.fault"),
         ({"severity": "urgent"}, "critical, high, medium, low, info"),

@@ -208,3 +208,15 @@ def test_memory_grows_with_hosts_and_not_with_events() -> None:
         tracemalloc.stop()
     # More failures than can wait are told at once, rather than lost.
     assert len(found(feed(*[failed] * (HELD_LIMIT + 3)))) == 3
+
+
+def test_results_that_are_no_list_are_passed_over() -> None:
+    for results in (5, {"a": 1}, "text", None):
+        records = feed(event("runner_on_failed", res={**FAILURE, "results": results}), stats(failures={"web1": 1}))
+        assert found(records) == [("web1", "upkeep.task.failed", "Review")]
+
+
+def test_a_name_of_which_cleaning_leaves_nothing_ends_nothing() -> None:
+    nameless = "\x1b[31m"
+    records = feed(event("runner_on_failed", nameless, task=nameless, res=FAILURE), stats(failures={nameless: 1}))
+    assert found(records) == [("?", "upkeep.task.failed", "?")]

@@ -58,6 +58,9 @@ def test_a_lost_result_is_a_finding_and_covers_nothing(lost: dict | None) -> Non
         {"findings": [], "coverage": "all"},
         {"findings": [], "coverage": [{"check": "patch.security.pending"}]},
         {"findings": [None], "coverage": []},
+        {"findings": [{**GOOD, "summary": "\x1b[31m"}], "coverage": [{"check": "patch.a.b", "subject": "*"}]},
+        {"findings": [{**GOOD, "subject": " " * 900 + "apt"}], "coverage": [{"check": "patch.a.b", "subject": "*"}]},
+        {"findings": [], "coverage": [{"check": "patch.a.b", "subject": "\x1b[31m"}]},
     ],
 )
 def test_a_broken_contract_is_the_modules_fault_and_is_not_believed(result: dict) -> None:
@@ -78,6 +81,22 @@ def test_a_finding_made_elsewhere_is_cleaned_again() -> None:
     found = findings(list(results.of_result("web1", "Review", MODULE, {"findings": [hostile], "coverage": []})))
     assert found["patch.security.pending"]["summary"] == "password=********"
     assert len(found["patch.security.pending"]["evidence"]) == 40
+
+
+def test_facts_that_are_nested_deep_end_nothing() -> None:
+    facts: dict = {}
+    for _level in range(100_000):
+        facts = {"a": facts}
+    records = list(results.of_result("web1", "Review", MODULE, {"findings": [{**GOOD, "facts": facts}, GOOD]}))
+    assert set(findings(records)) == {"patch.security.pending"}
+    assert all(results.line(record) for record in records)
+    assert "too deep" in str(list(results.of_failure("web1", "Review", MODULE, {"msg": facts})))
+
+
+def test_a_private_key_in_a_message_is_masked() -> None:
+    message = "cannot read -----BEGIN PRIVATE KEY-----\nb3BlbnNzaC1rZXk\nc2Vj\n-----END PRIVATE KEY-----\nthe end"
+    found = findings(list(results.of_failure("web1", "Review", MODULE, {"msg": message})))["upkeep.task.failed"]
+    assert found["evidence"] == ["cannot read ********", "the end"]
 
 
 @pytest.mark.parametrize(

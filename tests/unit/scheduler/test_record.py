@@ -136,6 +136,12 @@ RUN = _results.line(_results.run_record("r1", "weekly", False, 1000.0))
 END = _results.line(_results.end_record(1010.0, "finished"))
 
 
+def of_finding(**change: Any) -> str:
+    """A finding's line, with what the contract's maker would not let through."""
+    made = {"check": DISK, "subject": "/", "severity": "high", "summary": "full", **change}
+    return json.dumps({"type": "finding", "host": "web1", "finding": made}) + "\n"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "expected"),
     [
@@ -157,6 +163,10 @@ END = _results.line(_results.end_record(1010.0, "finished"))
         (RUN + '{"type":"finding","host":"","finding":{}}\n', 2, "host: a text"),
         (RUN + '{"type":"finding","host":"a","finding":[]}\n', 2, "a finding that keeps the contract"),
         (RUN + '{"type":"finding","host":"a","finding":{"check":"DISK"}}\n', 2, "a finding that keeps the contract"),
+        (RUN + of_finding(summary="\x1b[31m"), 2, "a finding that keeps the contract"),
+        (RUN + of_finding(subject=" " * 9000 + "/"), 2, "a finding that keeps the contract"),
+        (RUN + of_finding(check=DISK + "\n"), 2, "a finding that keeps the contract"),
+        (RUN + of_finding(check=DISK + "x" * 200), 2, "a finding that keeps the contract"),
         (RUN + '{"type":"coverage","host":"a","coverage":{}}\n', 2, "coverage: a list"),
         (RUN + '{"type":"coverage","host":"a","coverage":[{}]}\n', 2, "coverage that keeps the contract"),
         (RUN + '{"type":"host","host":"a","state":"gone"}\n', 2, "state: one of ok"),
@@ -176,6 +186,14 @@ def test_broken_files_are_refused_by_their_line_and_nothing_is_recorded(
     assert f"{path}, line {line}:" in error.value.what
     assert expected in error.value.expected
     assert everything(store) == ([], [], [])
+
+
+def test_facts_that_are_nested_deep_are_cut(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    facts = json.loads('{"a":' * 500 + "1" + "}" * 500)
+    path.write_text(RUN + of_finding(facts=facts) + END)
+    (kept,) = record_file(store, path, POLICY, 2000.0).findings
+    assert "nested deeper than" in str(kept.facts)
 
 
 def test_a_broken_last_line_undoes_all_before_it(store: Store, tmp_path: Path) -> None:
