@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,8 @@ TIME_LIMIT = 20.0
 """Seconds for all hosts together; a person waits."""
 CONNECT = 5
 """Seconds for each connection."""
+SAID_LIMIT = 4 * 1024 * 1024
+"""Bytes that are read of what the visit says: some 100 a host, were it not for hosts that say more."""
 
 # Plain POSIX sh. The session that runs it does not bear the mark, or it would end itself.
 _SCRIPT = """
@@ -48,25 +52,38 @@ def environment(run_id: str) -> dict[str, str]:
     return {MARK: run_id, "ANSIBLE_SSH_EXTRA_ARGS": f"{already} -o SendEnv={MARK}".strip()}
 
 
-def end(inventory: Sequence[str], hosts: Sequence[str], run_id: str, given_up: Callable[[], bool]) -> None:
-    """Visit the hosts and end there what bears the run's id; at most TIME_LIMIT, and not after ``given_up()``."""
+def end(
+    inventory: Sequence[str], hosts: Sequence[str], run_id: str, variables: Sequence[str], given_up: Callable[[], bool]
+) -> list[str]:
+    """Visit the hosts and end there what bears the run's id; at most TIME_LIMIT, and not after ``given_up()``.
+
+    ``variables``: the run's own, as arguments of Ansible (``-e @FILE``): a host may be reached only by them. Returns
+    the hosts that could not be visited, or not in time.
+    """
     words = [paths.program("ansible"), "all", "--limit", ",".join(hosts), "--forks", str(min(len(hosts), 50))]
     words += ["-T", str(CONNECT), "-m", "ansible.builtin.raw", "-a", _SCRIPT.format(mark=MARK, run_id=run_id)]
     for source in inventory:
         words += ["-i", source]
-    visit = subprocess.Popen(
-        words,
-        env={**os.environ, processes.MARK: run_id},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a Ctrl-C is for us to judge
-    )
-    deadline = time.monotonic() + TIME_LIMIT
-    while visit.poll() is None and time.monotonic() < deadline and not given_up():
-        time.sleep(0.1)
-    processes.end_all(run_id)  # its SSH masters too
-    visit.wait()
+    # The plain form, one line a host, whatever ansible.cfg says.
+    form = {"ANSIBLE_LOAD_CALLBACK_PLUGINS": "False", "ANSIBLE_NOCOLOR": "True", "ANSIBLE_FORCE_COLOR": "False"}
+    with tempfile.TemporaryFile() as said:
+        visit = subprocess.Popen(
+            [*words, *variables],
+            env={**os.environ, **form, processes.MARK: run_id},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C is for us to judge
+        )
+        deadline = time.monotonic() + TIME_LIMIT
+        while visit.poll() is None and time.monotonic() < deadline and not given_up():
+            time.sleep(0.1)
+        processes.end_all(run_id)  # its SSH masters too
+        visit.wait()
+        said.seek(0)
+        lines = said.read(SAID_LIMIT).decode("utf-8", "replace")
+    visited = set(re.findall(r"^(\S+) \| (?:CHANGED|SUCCESS) \|", lines, re.M))
+    return [host for host in hosts if host not in visited]
 
 
 def _configured_extra_args() -> str:

@@ -9,8 +9,18 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import NOT_RUN, UpkeepError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+RESULTS = "results.jsonl"
+"""Name of the results file in a run's folder."""
+PRIVATE = "runner"
+"""Name of ansible-runner's own folder in a run's folder: it holds variables, and is there only while the run lasts."""
 
 
 def home() -> Path:
@@ -83,12 +93,20 @@ def program(name: str) -> str:
     return found
 
 
-def prune_run_folders(base: Path, before: float) -> int:
-    """Remove the folders of runs that were last changed before a time (seconds since the epoch); how many went."""
+def prune_run_folders(base: Path, before: float, recorded: Collection[str], known: Collection[str]) -> int:
+    """Remove the folders of old runs whose results are in the store, and of those that have none; how many went.
+
+    ``recorded``: ids of the old runs that the store has recorded; call this before the store forgets them. ``known``:
+    ids of all runs that it knows. Results that were never recorded stay, however old: they are nowhere else. ``before``
+    (seconds since the epoch) is for folders that the store knows nothing of, by their last change.
+    """
     removed = 0
     for folder in runs_folder(base).glob("*"):
         try:
-            if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < before:
+            if not folder.is_dir() or folder.is_symlink():
+                continue
+            stray = folder.name not in known and not (folder / RESULTS).exists() and folder.stat().st_mtime < before
+            if folder.name in recorded or stray:
                 shutil.rmtree(folder)
                 removed += 1
         except OSError:

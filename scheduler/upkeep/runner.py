@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-RESULTS = "results.jsonl"
+RESULTS = paths.RESULTS
 """Name of the results file in a run's folder."""
 LOG = "ansible.log"
 """Name of Ansible's own output in a run's folder: redacted, at most LOG_LIMIT."""
@@ -52,6 +52,8 @@ SAID_LIMIT = 80
 """Lines of output outside of tasks that are kept to tell why a run could not be carried out."""
 GRACE = 3.0
 """Seconds between asking the processes of a run to end and killing them."""
+NAMED = 10
+"""Hosts that an error names; the others are counted."""
 POLL = 0.25
 """Seconds between two looks at whether to stop."""
 
@@ -200,13 +202,22 @@ def carry_out(
                 stop.because("error", _cannot_follow(folder, error))
             return False
 
-        runner = _prepare(plan, private, ssh_folder, run_id, token, handle, stop)
+        variables = _variables(plan, private)
+        runner = _prepare(plan, private, variables, ssh_folder, run_id, token, handle, stop)
         with _forgetful_terminal():
             runner.run()
         outcome = _outcome(plan, harvest, stop, log, clock)
         unended = processes.end_all(run_id) if stop.reason else _end_ssh_masters(run_id, ssh_folder)
-        if stop.over_ssh and harvest.running and not stop.at_once:
-            leftovers.end(plan.inventory, harvest.running, run_id, given_up=lambda: stop.at_once)
+        if stop.over_ssh and harvest.running:
+            unvisited = harvest.running
+            if not stop.at_once:
+                unvisited = leftovers.end(
+                    plan.inventory, harvest.running, run_id, variables, given_up=lambda: stop.at_once
+                )
+            if unvisited and outcome.error:
+                outcome.error.found += (
+                    f"; what it began there may go on, for it was not visited again: {_few(unvisited)}"
+                )
         if unended and outcome.error:
             outcome.error.found += (
                 f"; not ours to end, and still running: process {', '.join(map(str, sorted(unended)))}"
@@ -223,7 +234,14 @@ def carry_out(
 
 
 def _prepare(
-    plan: Plan, private: Path, ssh_folder: str, run_id: str, token: int, handle: Callable[[Event], bool], stop: Stop
+    plan: Plan,
+    private: Path,
+    variables: list[str],
+    ssh_folder: str,
+    run_id: str,
+    token: int,
+    handle: Callable[[Event], bool],
+    stop: Stop,
 ) -> Any:
     from ansible_runner.interface import init_runner
 
@@ -235,7 +253,7 @@ def _prepare(
         ident="run",
         project_dir=os.getcwd(),  # relative paths and ansible.cfg as ansible-playbook would find them
         binary=paths.program("ansible-playbook"),
-        cmdline=shlex.join(_arguments(plan, private)),
+        cmdline=shlex.join([*_arguments(plan), *variables, plan.playbook]),
         envvars=_environment(plan, ssh_folder, run_id, token),
         fact_cache_type="as configured",  # neither overridden nor written beside the run
         suppress_env_files=True,
@@ -256,7 +274,7 @@ def _forget_command(data: Mapping[str, Any], runner_config: Any) -> None:
         Path(runner_config.artifact_dir, "command").unlink(missing_ok=True)
 
 
-def _arguments(plan: Plan, private: Path) -> list[str]:
+def _arguments(plan: Plan) -> list[str]:
     arguments = []
     for source in plan.inventory:
         arguments += ["-i", source]
@@ -272,7 +290,11 @@ def _arguments(plan: Plan, private: Path) -> list[str]:
         arguments += ["--forks", str(plan.forks)]
     if plan.verbosity:
         arguments.append("-" + "v" * plan.verbosity)
-    # By files: everybody on this machine can read the arguments of a process.
+    return arguments
+
+
+def _variables(plan: Plan, private: Path) -> list[str]:
+    """The arguments that give the run its variables. By files: everybody can read the arguments of a process."""
     variables: list[str | Path] = []
     if plan.extra_vars:
         variables.append(_private_file(private / "job-vars.json", json.dumps(dict(plan.extra_vars))))
@@ -282,9 +304,13 @@ def _arguments(plan: Plan, private: Path) -> list[str]:
         else:
             text = given_vars if given_vars.lstrip()[:1] in ("{", "[") else json.dumps(_pairs(given_vars))
             variables.append(_private_file(private / f"vars-{number}.json", text))
-    for path in variables:
-        arguments += ["-e", f"@{path}"]
-    return [*arguments, plan.playbook]
+    return [word for path in variables for word in ("-e", f"@{path}")]
+
+
+def _few(hosts: list[str]) -> str:
+    """The first of them by name, the others counted."""
+    named = ", ".join(clean_line(host, 100) for host in hosts[:NAMED])
+    return named + (f" and {len(hosts) - NAMED} more" if len(hosts) > NAMED else "")
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -387,7 +413,7 @@ class _Log:
 @contextmanager
 def _private_folder(folder: Path) -> Iterator[Path]:
     """ansible-runner's own folder: it holds parts of events and variables, and goes when the run has ended."""
-    private = folder / "runner"
+    private = folder / paths.PRIVATE
     private.mkdir(mode=0o700)
     try:
         yield private

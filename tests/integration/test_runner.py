@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import stat
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.integration.rig import Rig, finding
-from upkeep import processes
+from upkeep import leftovers, processes
 
 LOOK = {"name": "Look", "upkeep.maintenance.says": {"result": {"findings": [finding()], "coverage": []}}}
 CLEAN = {
@@ -362,6 +363,54 @@ def test_a_daemon_that_a_local_task_starts_outlives_a_run_that_ends_well(rig: Ri
         assert sleepers() == 1
     finally:
         subprocess.run(["pkill", "-f", f"^sleep {SLEEP}"], check=False)
+
+
+def test_a_run_whose_upkeep_was_killed_is_ended_by_the_next_look(rig: Rig) -> None:
+    rig.playbook("p.yml", HANG)
+    rig.write("upkeep.yml", "inventory: hosts\njobs: {mine: {playbook: p.yml, extra_vars: {word: hunter2}}}\n")
+    terminal = Terminal(rig, "run", "mine")
+    terminal.until_asleep(2)
+    terminal.process.kill()
+    terminal.process.wait()
+    (folder,) = (rig.home / "runs").iterdir()
+    try:
+        # It goes on without us, and its secrets lie there: that is what must be cleared up.
+        commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes.of_run(folder.name)]
+        assert any(b"ansible-playbook" in command for command in commands)
+        assert "hunter2" in (folder / "runner" / "job-vars.json").read_text()
+        shown = rig.upkeep("runs")
+        assert re.search(r"mine +interrupted +- +- +-", shown.stdout), shown.stdout
+        assert (processes.of_run(folder.name), sleepers()) == (set(), 0)
+        assert sorted(path.name for path in folder.iterdir()) == ["ansible.log", "results.jsonl"]
+    finally:
+        processes.end_all(folder.name)
+    (run,) = json.loads(rig.upkeep("runs", "--json").stdout)["runs"]
+    assert (run["state"], run["finished"]) == ("interrupted", None)
+
+
+def test_hosts_are_visited_with_the_run_s_variables_and_those_that_cannot_be_are_named(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in rig.environment().items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("ANSIBLE_FORCE_COLOR", "1")
+    rig.write(
+        "hosts",
+        'h1 ansible_connection="{{ how }}"\nh2 ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1\n',
+    )
+    variables = rig.write("vars.json", '{"how": "local"}')
+    run_id = f"run-{os.getpid()}"
+    left = subprocess.Popen(["sleep", SLEEP], env={**os.environ, leftovers.MARK: run_id})
+    try:
+        both = ["h1", "h2"]
+        words = ["-e", f"@{variables}"]
+        assert leftovers.end([str(rig.inventory)], both, run_id, [], given_up=lambda: False) == both
+        assert left.poll() is None
+        assert leftovers.end([str(rig.inventory)], both, run_id, words, given_up=lambda: False) == ["h2"]
+        assert left.wait(5) == -signal.SIGTERM
+    finally:
+        left.kill()
+        left.wait()
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -32,11 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Record it; the exit code is that of the run."""
     config = configuration.load(arguments.config)
-    from .. import record, render
+    from .. import lost, record, render
     from ..store import open_store
 
     with open_store(config.store_url, config.home) as store:
         store.check_writable()
+        lost.clear_up(store, config.home)  # the file may be that of a run that was killed
         recorded = record.record_file(store, Path(arguments.file), config.policy, time.time(), arguments.job)
     if arguments.json:
         render.print_json(render.recorded_as_json(recorded))

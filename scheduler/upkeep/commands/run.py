@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import config as configuration
-from .. import inventory, paths
+from .. import inventory, lost, paths
 from ..errors import NOT_RUN, UpkeepError
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     with open_store(config.store_url, config.home) as store:
         store.check_writable()
+        lost.clear_up(store, config.home)
         return _run(arguments, config, job, plan, store)
 
 
@@ -203,6 +204,9 @@ def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Pa
     try:
         store.end_run(run_id, outcome.state, outcome.finished, outcome.error.what if outcome.error else "")
         recorded = record.record_file(store, folder / runner.RESULTS, config.policy, time.time(), job)
+        before = time.time() - config.keep_days * 86400
+        # First the files, then the rows that say which of them may go.
+        paths.prune_run_folders(config.home, before, store.run_ids(recorded_before=before), store.run_ids())
         store.prune(time.time(), config.keep_days)
     except UpkeepError as error:
         again = f"upkeep record {folder / runner.RESULTS}"
@@ -216,7 +220,6 @@ def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Pa
             remedy=f"upkeep record {folder / runner.RESULTS}",
             exit_code=NOT_RUN,
         ) from error
-    paths.prune_run_folders(config.home, time.time() - config.keep_days * 86400)
     return recorded
 
 

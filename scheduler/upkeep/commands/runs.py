@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from .. import config as configuration
-from .. import durations
+from .. import durations, lost
 from ..errors import OK
+from ..store.model import RUNNING
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +50,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..store import open_store
 
     with open_store(config.store_url, config.home) as store:
+        lost.clear_up(store, config.home)
         if arguments.action == "show":
             _show(arguments.run, arguments.json, config, store)
         else:
@@ -117,8 +119,10 @@ def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
 
 
 def _took(run: Run) -> str:
-    if run.finished is None:
+    if run.state == RUNNING:
         return f"running for {durations.shown(time.time() - run.started)}"
+    if run.finished is None:
+        return "-"  # cut off, nobody knows when
     seconds = run.finished - run.started
     return f"{seconds:.0f} s" if seconds < 120 else durations.shown(seconds)
 

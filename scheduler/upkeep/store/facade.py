@@ -113,6 +113,20 @@ class Store:
             with contextlib.suppress(UpkeepError), self.database.write() as connection:
                 runs.mark_lost(connection)
 
+    def lost(self) -> list[Run]:
+        """The runs of this machine that are under way by their state, and whose process is gone. Changes nothing."""
+        with self.database.read() as connection:
+            return [runs.one(connection, number) for number in runs.lost(connection)]
+
+    def run_ids(self, *, recorded_before: float | None = None) -> set[str]:
+        """The ids of all runs; or of those that were recorded and began before a time (seconds since the epoch)."""
+        table = schema.runs.c
+        query = select(table.id)
+        if recorded_before is not None:
+            query = query.where(table.recorded.is_not(None), table.started < recorded_before)
+        with self.database.read() as connection:
+            return set(connection.scalars(query))
+
     def runs(self, limit: int = 20, *, job: str | None = None) -> list[Run]:
         """The newest runs, newest first. Runs whose process is gone are marked interrupted first."""
         self._mark_lost()

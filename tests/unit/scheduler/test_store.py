@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.unit.scheduler import results_file
+from upkeep import paths
 from upkeep.errors import NOT_RUN, WRONG_USE, UpkeepError
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
@@ -210,6 +211,34 @@ def test_retention_keeps_what_open_tickets_show(store: Store, tmp_path: Path) ->
     fault(store, tmp_path, "r4", 200 * DAY)
     assert [ticket.number for ticket in store.tickets()] == [2]
     assert store.runs()[0].number == 4
+
+
+def test_only_what_the_store_has_of_a_run_goes_with_its_folder(store: Store, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def folder(run: str, at: float, results: bool = True) -> None:
+        made = paths.make_run_folder(home, run)
+        if results:
+            (made / paths.RESULTS).touch()
+        os.utime(made, (at, at))
+
+    for run, at in (("recorded", 1 * DAY), ("young", 99 * DAY)):
+        fault(store, tmp_path, run, at)
+        folder(run, at)
+    store.begin_run("never", "weekly", 1 * DAY)  # its store failed when it ended: its results are nowhere else
+    store.end_run("never", "finished", 1 * DAY + 10)
+    folder("never", 1 * DAY)
+    folder("unknown", 1 * DAY)
+    folder("empty", 1 * DAY, results=False)
+    folder("starting", 99 * DAY, results=False)
+    (paths.runs_folder(home) / "link").symlink_to(tmp_path)
+    for _ in range(2):  # the second time, the store has forgotten them
+        before = 70 * DAY
+        paths.prune_run_folders(home, before, store.run_ids(recorded_before=before), store.run_ids())
+        left = sorted(path.name for path in paths.runs_folder(home).iterdir())
+        assert left == ["link", "never", "starting", "unknown", "young"]
+        store.prune(100 * DAY, 30)
+    assert "never" not in store.run_ids()
 
 
 def test_the_database_itself_refuses_a_second_open_ticket_of_one_cause(store: Store, tmp_path: Path) -> None:
