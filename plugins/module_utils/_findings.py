@@ -33,6 +33,8 @@ SUBJECT_LIMIT = 200
 FACTS_LIMIT = 20_000
 """Characters of the facts of one finding, as text; larger facts are dropped and say so."""
 
+_FACT_LIMIT = 2_000
+"""Characters of one text in the facts."""
 FACTS_DEPTH = 20
 """Levels of nesting of facts that are kept."""
 
@@ -183,8 +185,10 @@ def plain(value: Any, depth: int = FACTS_DEPTH) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple, set, frozenset)):
+        if all(isinstance(item, str) for item in value):  # most likely lines, over which a secret may go
+            return clean_lines(value, len(value), _FACT_LIMIT)
         return [plain(item, depth - 1) for item in value]
-    return clean_line(value, 2_000)
+    return clean_line(value, _FACT_LIMIT)
 
 
 def _is_secret(key: Any, value: Any) -> bool:

@@ -116,6 +116,7 @@ def test_a_private_key_is_masked_over_lines() -> None:
     assert clean_lines(["before", *key, "after"]) == ["before", "********", "after"]
     assert clean_lines(["before", *key[:3]]) == ["before", "********"]
     assert clean_lines([]) == []
+    assert finding(**GOOD, facts={"lines": key})["facts"] == {"lines": ["********"]}
     made = finding(**GOOD, evidence=[*key, *["x"] * 100])
     assert "b3BlbnNzaC1rZXk" not in str(made)
     assert made["evidence"][-1] == f"… and {104 - EVIDENCE_LINES + 1} more"

@@ -15,7 +15,9 @@ from upkeep import runner
 
 
 def test_a_fault_of_ours_ends_the_run_and_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def prepare(_plan: Any, _private: Path, _ssh: str, _id: str, token: int, handle: Any, stop: runner.Stop) -> Any:
+    def prepare(*given: Any) -> Any:
+        token, handle, stop = given[-3:]
+
         def event(host: str) -> dict[str, Any]:
             data = {"host": host, "task": "Ping", "task_action": "ping", "res": {"ping": "pong"}}
             return {"event": "runner_on_ok", "job_id": token, "stdout": "log\ufeff", "event_data": data}
