@@ -27,10 +27,24 @@ class _Case(NamedTuple):
 # The first that fits holds. {0} is the first group of the mark.
 _CASES = (
     _Case(
-        re.compile(r"ompletely failed to parse inventory source (\S+)|No inventory was parsed"),
+        re.compile(r"ompletely failed to parse inventory source (.+)|No inventory was parsed"),
         "the inventory {0} cannot be read",
         "a file, folder or plugin configuration that Ansible understands",
-        "ansible-inventory -i {0} --graph   (shows the same, and what can be read)",
+        "ansible-inventory -i '{0}' --graph   (shows the same, and what can be read)",
+        WRONG_USE,
+    ),
+    _Case(
+        re.compile(r"provided hosts list is empty"),
+        "the inventory {0} has no hosts",
+        "at least one host in it",
+        "put hosts into it; without -i, and without an inventory in upkeep.yml, this machine is reviewed",
+        WRONG_USE,
+    ),
+    _Case(
+        re.compile(r"Specified inventory, host pattern and/or --limit leaves us with no hosts to target"),
+        "no host is left to run on",
+        "at least one host that the inventory and --limit have in common",
+        "ansible-inventory --graph   (shows the names that there are)",
         WRONG_USE,
     ),
     _Case(
@@ -71,10 +85,11 @@ _CASES = (
     _Case(
         re.compile(
             r"YAML parsing failed|not a valid attribute|conflicting action statements|no module/action detected"
+            r"|A playbook must be a list of plays"
         ),
         "the playbook cannot be read",
         "a playbook in YAML that Ansible understands",
-        "correct the place that is named, then: ansible-playbook --syntax-check",
+        "correct the place that is named",
         WRONG_USE,
     ),
 )
@@ -102,7 +117,8 @@ def why_not_run(said: Sequence[str], playbook: str, inventory: Sequence[str], li
         return UpkeepError(
             f"Ansible gave up on {playbook}",
             found=_shown(errors),
-            remedy="see the run's log for all that Ansible said",
+            expected="a run that ends with its statistics",
+            remedy="see the run's log for all that Ansible said (upkeep runs show)",
             exit_code=NOT_RUN,
         )
     if any("Could not match supplied host pattern" in line or "no hosts matched" in line for line in said) or not said:
@@ -118,7 +134,7 @@ def why_not_run(said: Sequence[str], playbook: str, inventory: Sequence[str], li
         f"Ansible ended without saying how {playbook} went",
         expected="its statistics at the end of the run",
         found=_shown(said),
-        remedy="see the run's log for all that Ansible said",
+        remedy="see the run's log for all that Ansible said (upkeep runs show)",
         exit_code=NOT_RUN,
     )
 
