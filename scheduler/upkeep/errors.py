@@ -29,6 +29,10 @@ class UpkeepError(Exception):
         self.remedy = remedy
         self.exit_code = exit_code
 
+    def add_found(self, more: str) -> None:
+        """Say more of what was found."""
+        self.found = "; ".join(filter(None, [self.found, more]))
+
     def lines(self) -> list[str]:
         """The error as lines for a terminal."""
         rows = [("expected", self.expected), ("found", self.found), ("to do", self.remedy)]

@@ -215,12 +215,12 @@ def carry_out(
                     plan.inventory, harvest.running, run_id, variables, given_up=lambda: stop.at_once
                 )
             if unvisited and outcome.error:
-                outcome.error.found += (
-                    f"; what it began there may go on, for it was not visited again: {_few(unvisited)}"
+                outcome.error.add_found(
+                    f"what it began may go on there, for they were not visited again: {_few(unvisited)}"
                 )
         if unended and outcome.error:
-            outcome.error.found += (
-                f"; not ours to end, and still running: process {', '.join(map(str, sorted(unended)))}"
+            outcome.error.add_found(
+                f"not ours to end, and still running: process {', '.join(map(str, sorted(unended)))}"
             )
         try:
             for record in harvest.finish(timed_out=outcome.state == "timed_out"):

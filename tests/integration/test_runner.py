@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.rig import Rig, finding
+from tests.integration.rig import PYTHON, Rig, finding
 from upkeep import leftovers, processes
 
 LOOK = {"name": "Look", "upkeep.maintenance.says": {"result": {"findings": [finding()], "coverage": []}}}
@@ -411,6 +411,20 @@ def test_hosts_are_visited_with_the_run_s_variables_and_those_that_cannot_be_are
     finally:
         left.kill()
         left.wait()
+
+
+def test_hosts_that_cannot_be_visited_after_the_time_limit_are_named(rig: Rig) -> None:
+    # An ssh that hangs in the first session, and reaches nobody afterwards.
+    marker = rig.folder / "seen"
+    ssh = rig.write("ssh", f"#!/bin/sh\n[ -e {marker} ] && exit 255\n: > {marker}\nsleep {SLEEP}\n:\n")
+    ssh.chmod(0o755)
+    rig.write("hosts", f"h1 ansible_connection=ssh ansible_ssh_executable={ssh} ansible_python_interpreter={PYTHON}\n")
+    code, document = rig.run(rig.playbook("p.yml", HANG), "--time-limit", "5s")
+    assert (code, document["run"]["state"]) == (4, "timed_out")
+    assert document["error"]["found"] == (
+        "what it began may go on there, for they were not visited again: h1; at the task 'Hang'; running: h1"
+    )
+    assert sleepers() == 0
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def _run(arguments: argparse.Namespace, config: Config, job: Job | None, plan: P
         if outcome is None:
             store.end_run(run_id, "error", time.time(), "Upkeep itself broke off")
     if outcome.error and outcome.state in ("timed_out", "interrupted"):
-        outcome.error.found = ", ".join(filter(None, [outcome.error.found, f"at {progress.where()}"]))
+        outcome.error.add_found(f"at {progress.where()}")
     recorded = _kept(config, store, run_id, name, folder, outcome)
     if outcome.error:
         _name_the_log(outcome.error, folder)

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from upkeep.reconcile import (
     EntryAdded,
     EntryCleared,
     EntryUpdated,
+    GroupBy,
     Identity,
     KnownEntry,
     KnownTicket,
@@ -51,7 +53,7 @@ class World:
         coverage: list[tuple[str, str, str]] = [],  # noqa: B006 - not changed
         hosts: dict[str, str] | None = None,
         now: float = DAY,
-        **more: object,
+        **more: Any,
     ) -> list[Change]:
         by_host: dict[str, set[tuple[str, str]]] = {}
         for host, check, subject in coverage:
@@ -59,18 +61,8 @@ class World:
         if hosts is None:
             hosts = dict.fromkeys([*(row[0] for row in findings), *by_host], "ok")
         found = [(Identity(host, check, subject), severity) for host, check, subject, severity in findings]
-        at = more.get("at", now)
-        assert isinstance(at, float)
-        changes = reconcile(
-            found,
-            by_host,
-            hosts,
-            list(self.tickets.values()),
-            self.policy,
-            now,
-            **more,  # type: ignore[arg-type]
-        )
-        self.apply(changes, at, now)
+        changes = reconcile(found, by_host, hosts, list(self.tickets.values()), self.policy, now, **more)
+        self.apply(changes, more.get("at", now), now)
         self.last = changes
         return changes
 
@@ -157,11 +149,11 @@ def test_a_fault_that_was_looked_for_and_not_found_resolves_its_ticket() -> None
     ],
 )
 def test_not_looked_is_not_clean(
-    coverage: list[tuple[str, str, str]], hosts: dict[str, str], more: dict[str, object]
+    coverage: list[tuple[str, str, str]], hosts: dict[str, str], more: dict[str, Any]
 ) -> None:
     world = World()
     world.run([("web1", PATCH, "nginx", "high")])
-    assert world.run([], coverage, hosts, **more) == []  # type: ignore[arg-type]
+    assert world.run([], coverage, hosts, **more) == []
     assert world.open() == [1]
 
 
@@ -368,7 +360,8 @@ def test_an_older_run_recorded_late_unsays_nothing() -> None:
 
 def test_every_grouping_makes_causes_that_differ() -> None:
     one = Identity("h", "a.b.c", "s")
-    for group_by, other in (("host", one._replace(host="i")), ("subject", one._replace(subject="t"))):
+    others: list[tuple[GroupBy, Identity]] = [("host", one._replace(host="i")), ("subject", one._replace(subject="t"))]
+    for group_by, other in others:
         assert cause_of(one, group_by) != cause_of(other, group_by)
         assert cause_of(one, "check") == cause_of(other, "check")
         assert cause_of(one, "host_subject") != cause_of(other, "host_subject")
@@ -380,36 +373,54 @@ HOSTS = st.sampled_from(["a", "b", "c"])
 CHECKS = st.sampled_from([PATCH, DISK, "backup.age.stale", TASK_FAILED, HOST_UNREACHABLE])
 SUBJECTS = st.sampled_from(["x", "y"])
 SEVERITIES = st.sampled_from(["critical", "high", "medium", "low", "info"])
-RUNS = st.fixed_dictionaries(
-    {
-        "findings": st.lists(st.tuples(HOSTS, CHECKS, SUBJECTS, SEVERITIES), max_size=8),
-        "coverage": st.lists(st.tuples(HOSTS, CHECKS, st.sampled_from(["x", "y", "*"])), max_size=10),
-        "hosts": st.dictionaries(HOSTS, st.sampled_from(["ok", "ok", "failed", "unreachable"])),
-        "complete": st.booleans(),
-        "check_mode": st.sampled_from([False, False, True]),
-        "days": st.sampled_from([0.5, 1.0, 7.0, 30.0]),
-        "group_by": st.sampled_from(["check", "check", "host", "subject", "host_subject"]),
-        "ignored": st.sampled_from(["nothing.at.all", "nothing.at.all", DISK]),
-        "close": st.one_of(st.none(), st.none(), st.integers(1, 6)),
-    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a random sequence, and what happens before it."""
+
+    findings: list[tuple[str, str, str, str]]
+    coverage: list[tuple[str, str, str]]
+    hosts: dict[str, str]
+    complete: bool
+    check_mode: bool
+    days: float
+    group_by: GroupBy
+    ignored: str
+    close: int | None
+
+
+RUNS = st.builds(
+    Run,
+    findings=st.lists(st.tuples(HOSTS, CHECKS, SUBJECTS, SEVERITIES), max_size=8),
+    coverage=st.lists(st.tuples(HOSTS, CHECKS, st.sampled_from(["x", "y", "*"])), max_size=10),
+    hosts=st.dictionaries(HOSTS, st.sampled_from(["ok", "ok", "failed", "unreachable"])),
+    complete=st.booleans(),
+    check_mode=st.sampled_from([False, False, True]),
+    days=st.sampled_from([0.5, 1.0, 7.0, 30.0]),
+    group_by=st.sampled_from(["check", "check", "host", "subject", "host_subject"]),
+    ignored=st.sampled_from(["nothing.at.all", "nothing.at.all", DISK]),
+    close=st.one_of(st.none(), st.none(), st.integers(1, 6)),
 )
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(RUNS, min_size=1, max_size=8), st.randoms(use_true_random=False))
-def test_random_sequences_keep_to_the_evidence(runs: list[dict[str, object]], shuffle: random.Random) -> None:
+def test_random_sequences_keep_to_the_evidence(runs: list[Run], shuffle: random.Random) -> None:
     world = World()
     evidence: set[Identity] = set()  # the model: what was found, and not looked for in vain since
     now = DAY
     for run in runs:
-        now += float(run["days"]) * DAY  # type: ignore[arg-type]
-        if run["close"] in world.open():
-            world.close_by_hand(run["close"], now - 1)  # type: ignore[arg-type]
-        world.policy = Policy((Rule(str(run["ignored"]), ignore=True), Rule("*", group_by=str(run["group_by"]))))
-        findings: list[tuple[str, str, str, str]] = list(run["findings"])  # type: ignore[call-overload]
-        arguments = {key: run[key] for key in ("coverage", "hosts", "complete", "check_mode")}
+        now += run.days * DAY
+        if run.close is not None and run.close in world.open():
+            world.close_by_hand(run.close, now - 1)
+        world.policy = Policy((Rule(run.ignored, ignore=True), Rule("*", group_by=run.group_by)))
+
+        def again(findings: list[tuple[str, str, str, str]], run: Run = run, now: float = now) -> list[Change]:
+            return world.run(findings, run.coverage, run.hosts, now, complete=run.complete, check_mode=run.check_mode)
+
         before = dict(world.tickets)
-        changes = world.run(findings, now=now, **arguments)  # type: ignore[arg-type]
+        changes = again(run.findings)
 
         seen = _model(evidence, run)
         standing = world.standing()
@@ -424,34 +435,33 @@ def test_random_sequences_keep_to_the_evidence(runs: list[dict[str, object]], sh
 
         # The order in which findings arrive changes nothing.
         after = dict(world.tickets)
-        shuffled = list(findings)
+        shuffled = list(run.findings)
         shuffle.shuffle(shuffled)
         world.tickets = dict(sorted(before.items(), reverse=True))
-        assert sorted(map(repr, world.run(shuffled, now=now, **arguments))) == sorted(map(repr, changes))  # type: ignore[arg-type]
+        assert sorted(map(repr, again(shuffled))) == sorted(map(repr, changes))
         # Told again, it is no news.
         world.tickets = after
-        again = world.run(findings, now=now, **arguments)  # type: ignore[arg-type]
-        assert {type(change) for change in again} <= {EntryUpdated}
+        assert {type(change) for change in again(run.findings)} <= {EntryUpdated}
 
 
-def _model(evidence: set[Identity], run: dict[str, object]) -> set[Identity]:
+def _model(evidence: set[Identity], run: Run) -> set[Identity]:
     """What the evidence says after a run; returns what the run found that belongs in a ticket."""
     findings = [
         (Identity(host, check, subject), severity)
-        for host, check, subject, severity in run["findings"]  # type: ignore[attr-defined]
-        if not (run["check_mode"] and check == TASK_FAILED)
+        for host, check, subject, severity in run.findings
+        if not (run.check_mode and check == TASK_FAILED)
     ]
-    faults = {identity for identity, severity in findings if severity != "info" and identity.check != run["ignored"]}
-    down = {host for host, state in run["hosts"].items() if state == "unreachable"}  # type: ignore[attr-defined]
-    down |= {host for host, check, *_ in run["findings"] if check == HOST_UNREACHABLE}  # type: ignore[attr-defined]
-    looked = set(run["coverage"])  # type: ignore[call-overload]
-    all_seen = {(host, check, subject) for host, check, subject, _ in run["findings"]}  # type: ignore[attr-defined]
+    faults = {identity for identity, severity in findings if severity != "info" and identity.check != run.ignored}
+    down = {host for host, state in run.hosts.items() if state == "unreachable"}
+    down |= {host for host, check, *_ in run.findings if check == HOST_UNREACHABLE}
+    looked = set(run.coverage)
+    all_seen = {(host, check, subject) for host, check, subject, _ in run.findings}
     for identity in list(evidence):
         harmless = identity in {found for found, _ in findings} - faults
         covered = identity in looked or identity._replace(subject="*") in looked
-        if run["check_mode"] and identity.check == TASK_FAILED:
+        if run.check_mode and identity.check == TASK_FAILED:
             covered = False
-        absent = run["complete"] and identity.host not in down and covered and tuple(identity) not in all_seen
+        absent = run.complete and identity.host not in down and covered and tuple(identity) not in all_seen
         if harmless or absent:
             evidence.discard(identity)
     evidence |= faults

@@ -136,7 +136,7 @@ def test_what_is_wrong_with_a_schedule(schedule: Any, expected: str) -> None:
 @given(
     minute=st.integers(0, 59),
     hour=st.integers(0, 23),
-    start=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    start=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - hypothesis and rrule want them naive
     zone=st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kolkata"]),
 )
 def test_daily_comes_exactly_once_on_every_day(minute: int, hour: int, start: datetime, zone: str) -> None:
@@ -152,11 +152,11 @@ def test_daily_comes_exactly_once_on_every_day(minute: int, hour: int, start: da
 
 
 @settings(max_examples=40, deadline=None)
-@given(start=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1)), offset=st.integers(-10, 40))  # noqa: DTZ001
+@given(start=st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1)), offset=st.integers(-10, 40))  # noqa: DTZ001 - hypothesis and rrule want them naive
 def test_rules_with_an_offset_agree_with_dateutil(start: datetime, offset: int) -> None:
     given_rule = {"rrule": "FREQ=MONTHLY;BYDAY=2TU", "offset_days": offset, "at": "02:00"}
     utc = ZoneInfo("UTC")
     found = itertools.islice(next_times(parse(given_rule), start.replace(tzinfo=UTC), utc), 5)
-    naive = rrule(MONTHLY, byweekday=TU(2), dtstart=datetime(2000, 1, 1, 2), until=datetime(2030, 1, 1))  # noqa: DTZ001
+    naive = rrule(MONTHLY, byweekday=TU(2), dtstart=datetime(2000, 1, 1, 2), until=datetime(2030, 1, 1))  # noqa: DTZ001 - hypothesis and rrule want them naive
     expected = [at + timedelta(days=offset) for at in naive if at + timedelta(days=offset) > start][:5]
     assert [at.replace(tzinfo=None) for at in found] == expected
