@@ -144,7 +144,7 @@ def of_failure(host: str, task: str, action: str, result: Mapping[str, Any] | No
 
 def of_unreachable(host: str, result: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
     """Records of a host that could not be reached."""
-    message = _message(result or {})
+    message = _SILENCE.sub(r"no answer in \1 s: its link or its sshd is silent\n", _message(result or {}))
     yield _finding(
         host,
         HOST_UNREACHABLE,
@@ -152,7 +152,7 @@ def of_unreachable(host: str, result: Mapping[str, Any] | None) -> Iterator[dict
         "high",
         "%s cannot be reached: %s" % (host, message.splitlines()[0] if message else "no message"),
         message.splitlines()[:MESSAGE_LINES],
-        "Try: ansible %s -m ansible.builtin.ping -vvv" % host,
+        _unreachable_remedy(host, message),
     )
 
 
@@ -224,7 +224,31 @@ def _message(result: Mapping[str, Any]) -> str:
     ]
     # Redacted as a whole, for a private key has many lines; cut before, to bound what it costs.
     lines = (_PREAMBLE.sub("", part) for part in redact("\n".join(parts)[:20_000]).splitlines())
+    # ssh frames its warnings with @.
+    lines = (part.strip("@ ") if part.startswith("@") else part for part in lines)
     return "\n".join(part for part in lines if part.strip() and part != _NO_TRACEBACK)
+
+
+# With sudo to come, Ansible takes a host that says nothing at all for one whose sudo says nothing.
+_SILENCE = re.compile(r"^Timeout \((\d+)s\) waiting for privilege escalation prompt:?\s*", re.M)
+_UNREACHABLE_REMEDIES = (
+    (
+        ("HOST IDENTIFICATION HAS CHANGED", "Host key verification failed", "host key"),
+        "Find out why the host key of %(host)s is another one (was it installed anew?) before you trust it; "
+        "then: ssh-keygen -R ADDRESS, and accept the new one.",
+    ),
+    (
+        ("Permission denied",),
+        "Let %(host)s accept the key of the connecting user (ansible_user, ansible_ssh_private_key_file).",
+    ),
+    (("",), "Try: ansible -i INVENTORY %(host)s -m ansible.builtin.ping -vvv"),
+)
+
+
+def _unreachable_remedy(host: str, message: str) -> str:
+    return next(
+        remedy % {"host": host} for marks, remedy in _UNREACHABLE_REMEDIES if any(mark in message for mark in marks)
+    )
 
 
 def _failure_remedy(host: str, message: str) -> str:

@@ -161,3 +161,27 @@ def test_the_reason_stands_before_what_is_true_of_every_failure() -> None:
     found = findings(list(results.of_unreachable("web1", {"msg": said})))["upkeep.host.unreachable"]
     assert found["summary"] == f"web1 cannot be reached: {ssh}"
     assert found["evidence"] == [ssh]
+
+
+CHANGED = """@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
+@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
+Host key verification failed."""
+
+
+@pytest.mark.parametrize(
+    ("message", "summary", "remedy"),
+    [
+        (CHANGED, "web1 cannot be reached: WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!", "before you trust it"),
+        (
+            "Timeout (12s) waiting for privilege escalation prompt: ",
+            "web1 cannot be reached: no answer in 12 s: its link or its sshd is silent",
+            "-i INVENTORY web1",
+        ),
+        ("ops@10.0.0.1: Permission denied (publickey).", "Permission denied (publickey).", "accept the key"),
+    ],
+)
+def test_why_a_host_cannot_be_reached_is_said_first(message: str, summary: str, remedy: str) -> None:
+    found = findings(list(results.of_unreachable("web1", {"msg": message})))["upkeep.host.unreachable"]
+    assert found["summary"].endswith(summary)
+    assert remedy in found["remedy"]
