@@ -252,8 +252,14 @@ def _prepare(
         private_data_dir=str(private),
         ident="run",
         project_dir=os.getcwd(),  # relative paths and ansible.cfg as ansible-playbook would find them
-        binary=paths.program("ansible-playbook"),
-        cmdline=shlex.join([*_arguments(plan), *variables, plan.playbook]),
+        # Without standard input a task that asks (pause) goes on, as it does under cron, rather than wait for ever.
+        binary="/bin/sh",
+        cmdline=shlex.join(
+            [
+                *("-c", 'exec "$0" "$@" </dev/null', paths.program("ansible-playbook")),
+                *(*_arguments(plan), *variables, plan.playbook),
+            ]
+        ),
         envvars=_environment(plan, ssh_folder, run_id, token),
         fact_cache_type="as configured",  # neither overridden nor written beside the run
         suppress_env_files=True,
@@ -302,8 +308,8 @@ def _variables(plan: Plan, private: Path) -> list[str]:
         if given_vars.startswith("@"):
             variables.append(given_vars[1:])
         else:
-            text = given_vars if given_vars.lstrip()[:1] in ("{", "[") else json.dumps(_pairs(given_vars))
-            variables.append(_private_file(private / f"vars-{number}.json", text))
+            content = json.dumps(extra_vars_of(given_vars), default=str)
+            variables.append(_private_file(private / f"vars-{number}.json", content))
     return [word for path in variables for word in ("-e", f"@{path}")]
 
 
@@ -311,6 +317,26 @@ def _few(hosts: list[str]) -> str:
     """The first of them by name, the others counted."""
     named = ", ".join(clean_line(host, 100) for host in hosts[:NAMED])
     return named + (f" and {len(hosts) - NAMED} more" if len(hosts) > NAMED else "")
+
+
+def extra_vars_of(text: str) -> dict[str, Any]:
+    """The variables of one -e (of an @FILE none: Ansible reads it); UpkeepError when it is not understood."""
+    if text.startswith("@"):
+        if not os.access(text[1:], os.R_OK):
+            raise _wrong_extra_vars(text, f"no file {text[1:]} that can be read")
+        return {}
+    if text.lstrip()[:1] not in ("{", "["):
+        return dict(_pairs(text))
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise _wrong_extra_vars(text, str(error).splitlines()[0]) from error
+    if not isinstance(value, dict):
+        raise _wrong_extra_vars(text, f"a {type(value).__name__}, where names with values are due")
+    return value
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -325,11 +351,12 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _wrong_extra_vars(text: str, found: str) -> UpkeepError:
+    name = text.split("=", 1)[0].split(" ", 1)[0]
     return UpkeepError(
         "-e is not understood",
         expected="key=value, JSON in one argument, or @FILE",
         found=found,
-        remedy=f"for a text with spaces: -e '{text.split('=', 1)[0].split(' ', 1)[0]}=\"…\"'",
+        remedy="correct it" if text[:1] in "@{[" else f"for a text with spaces: -e '{name}=\"…\"'",
     )
 
 

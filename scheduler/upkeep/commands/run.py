@@ -70,16 +70,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    import argparse
+
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return int(text)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run it; the exit code tells of the findings, or why there are none."""
+    from ..runner import extra_vars_of
+
     config = configuration.load(arguments.config)
     job, plan = _plan(arguments, config)
+    for given in plan.extra_args:
+        extra_vars_of(given)
     inventory.check_sources(plan.inventory)
     if plan.limit:
         inventory.check_limit(plan.inventory, plan.limit)

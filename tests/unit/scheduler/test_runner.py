@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from upkeep import runner
+from upkeep.errors import UpkeepError
+from upkeep.runner import extra_vars_of
 
 
 def test_a_fault_of_ours_ends_the_run_and_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -45,3 +47,22 @@ def test_a_fault_of_ours_ends_the_run_and_keeps_what_was_found(monkeypatch: pyte
     assert [record["host"] for record in records if record["type"] == "coverage"] == ["good", "bad"]
     assert records[-1]["state"] == "error"
     assert (tmp_path / runner.LOG).read_text() == "log\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "variables"),
+    [
+        ("a=1 b='two words'", {"a": "1", "b": "two words"}),
+        ('{"a": [1, true]}', {"a": [1, True]}),
+        ("{a: 1}", {"a": 1}),
+    ],
+)
+def test_extra_vars(given: str, variables: dict[str, object]) -> None:
+    assert extra_vars_of(given) == variables
+
+
+@pytest.mark.parametrize("given", ["a", "a='open", "{bad", "[1]", "@/no/such/file", ""])
+def test_extra_vars_that_are_not_understood(given: str) -> None:
+    with pytest.raises(UpkeepError, match="-e is not understood") as raised:
+        extra_vars_of(given)
+    assert raised.value.expected and raised.value.remedy
