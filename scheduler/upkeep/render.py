@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table
     from rich.text import Text
 
     from .record import Recorded
@@ -137,7 +138,10 @@ def indented(line: str, columns: int, style: str = "") -> RenderableType:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: int | None = None) -> RenderableType:
-    """A table without vertical lines; ``wide`` is the column that takes the room that is left."""
+    """A table without vertical lines; ``wide`` is the column that takes the room that is left.
+
+    On a terminal so narrow that a word a line would be left of it, the wide column stands below its row.
+    """
     from rich import box
     from rich.table import Table
 
@@ -146,7 +150,49 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: 
         made.add_column(head, overflow="fold", ratio=1 if number == wide else None, no_wrap=False)
     for row in rows:
         made.add_row(*row)
-    return made
+    return made if wide is None else _Stackable(made, heads, rows, wide)
+
+
+WIDE_MIN = 24
+"""Cells below which a column of sentences cannot be read: some four words a line."""
+
+
+class _Stackable:
+    """A table whose wide column moves below its rows when too little is left for it."""
+
+    def __init__(
+        self, wide_table: Table, heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: int
+    ) -> None:
+        self.table = wide_table
+        self.heads = heads
+        self.rows = rows
+        self.wide = wide
+
+    def __rich_console__(self, out: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.measure import Measurement
+        from rich.padding import Padding
+        from rich.table import Table
+
+        others = [number for number in range(len(self.heads)) if number != self.wide]
+        widths = [
+            max(
+                Measurement.get(out, options, cell).maximum
+                for cell in (self.heads[number], *(r[number] for r in self.rows))
+            )
+            for number in others
+        ]
+        if sum(widths) + 3 * len(others) + WIDE_MIN <= options.max_width:
+            yield self.table
+            return
+        from rich.text import Text
+
+        for row in ([Text(head, "bold") for head in self.heads], *self.rows):
+            line = Table.grid(padding=(0, 2, 0, 0))
+            for width in widths:
+                line.add_column(max_width=width, overflow="fold")
+            line.add_row(*(row[number] for number in others))
+            yield line
+            yield Padding(row[self.wide], (0, 0, 0, 4))
 
 
 def when(seconds: float | None, zone: ZoneInfo) -> str:

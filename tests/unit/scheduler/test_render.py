@@ -120,3 +120,17 @@ def test_many_reasons_for_which_checks_do_not_apply_are_cut(capsys: pytest.Captu
     assert lines[1].rstrip() == "  a.b.c19 (40 hosts): reason 39"
     assert lines[-1].strip() == f"… and {40 - render.SKIPPED_ROWS} more; --json shows all"
     assert len(lines) == render.SKIPPED_ROWS + 2
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_a_sentence_stays_readable_on_a_narrow_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    heads = ("ticket", "priority", "state", "about", "hosts", "age", "react", "solve")
+    row = ("#12", "P1", "open", "Everything stands still here", "3", "2 days", "38 min late", "3 h 6 min left")
+    render.console().print(render.table(heads, [row], wide=3))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert any("Everything stands still here" in line for line in lines)
+    assert all(any(head in line for line in lines) for head in heads)
