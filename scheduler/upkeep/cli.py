@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
+import io
 import os
 import re
 import sys
@@ -104,6 +106,9 @@ def parser_for(name: str | None) -> tuple[Parser, Parser]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no arrow shows a question mark
     try:
         return _main(arguments)
     except UpkeepError as error:
@@ -114,6 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough (`upkeep tickets | head`). Python would complain at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:
+        if sys.stdout is None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            return _tell(_our_fault(error), arguments)
+        return _tell(_no_output(error), [])
     except Exception as error:  # noqa: BLE001 - a traceback shown to a user is a defect; it goes into a file
         return _tell(_our_fault(error), arguments)
     finally:
@@ -187,8 +196,19 @@ def _our_fault(error: Exception) -> UpkeepError:
     )
 
 
+def _no_output(error: OSError) -> UpkeepError:
+    return UpkeepError(
+        "the output could not be written",
+        expected="a standard output that takes it",
+        found=error.strerror or str(error),
+        remedy="see where it was sent to",
+        exit_code=NOT_RUN,
+    )
+
+
 def _flush() -> None:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
+        # Told already, or nobody reads; Python would try once more at its exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -140,8 +140,17 @@ def find(given: str | None = None) -> Path | None:
             return path
     for folder in (Path.cwd(), paths.home()):
         path = folder / FILE_NAME
-        if path.is_file():
-            return path
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:
+            raise UpkeepError(
+                f"{folder} cannot be looked into",
+                expected="a folder that this user may read"
+                + (" (UPKEEP_HOME names it)" if folder == paths.home() else ""),
+                found=error.strerror or str(error),
+                remedy="set UPKEEP_HOME to a folder of your own, or correct the rights",
+            ) from error
     return None
 
 

@@ -494,3 +494,28 @@ print([name for name in {heavy} if name in sys.modules], file=sys.stderr)
     imported("tickets")  # the first one makes the store
     assert set(imported("tickets")) <= {"sqlalchemy", "asyncio", "rich"}  # SQLAlchemy brings asyncio
     assert imported("jobs", "--json") == []
+
+
+def test_an_output_that_takes_nothing_is_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    words = [sys.executable, "-P", "-m", "upkeep", "tickets"]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            words, env=rig.environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 4
+    assert "the output could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_output_is_no_fault(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    shell = ["/bin/sh", "-c", 'exec "$0" "$@" >&-', sys.executable, "-P", "-m", "upkeep", "tickets", "--json"]
+    done = subprocess.run(shell, env=rig.environment(), stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_without_arrows_still_gets_its_table(tmp_path: Path) -> None:
+    done = Rig(tmp_path).upkeep("jobs", PYTHONIOENCODING="latin-1", LC_ALL="C")
+    assert done.returncode == 0
+    assert "weekly" in done.stdout and "Traceback" not in done.stderr

@@ -67,7 +67,10 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
         return
     out = render.console()
     if not runs:
-        out.print(render.text("No runs yet. Start one: upkeep run weekly"))
+        nothing = (
+            f"No runs of the job {arguments.job}." if arguments.job else "No runs yet. Start one: upkeep run weekly"
+        )
+        out.print(render.text(nothing))
         return
     rows = [
         (

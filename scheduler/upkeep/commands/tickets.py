@@ -113,7 +113,12 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
         return
     out = render.console()
     if not tickets:
-        out.print(render.text("No tickets." if arguments.state == "all" else f"No {arguments.state} tickets."))
+        # Named, for a mistyped filter must not read as all is well.
+        given = [
+            f"{name} {value}" for name in ("priority", "host", "check") if (value := getattr(arguments, name, None))
+        ]
+        state = "" if arguments.state == "all" else f"{arguments.state} "
+        out.print(render.text(f"No {state}tickets{' of ' if given else ''}{', '.join(given)}."))
         return
     rows = []
     for ticket in tickets:
