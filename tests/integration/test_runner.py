@@ -69,7 +69,7 @@ def test_an_unreachable_host_resolves_nothing_and_is_a_ticket_of_its_own(rig: Ri
     assert found(document) == {("h2", "upkeep.host.unreachable", "h2")}
     (gone,) = document["findings"]
     assert "Connection refused" in gone["summary"]
-    assert gone["remedy"] == "Try: ansible h2 -m ansible.builtin.ping -vvv"
+    assert gone["remedy"] == "Try: ansible -i INVENTORY h2 -m ansible.builtin.ping -vvv"
     assert sorted((one["what"], one["cleared"]) for one in document["tickets"]) == [("opened", 0), ("updated", 1)]
 
 
