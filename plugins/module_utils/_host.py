@@ -26,6 +26,9 @@ from typing import NamedTuple
 OUTPUT_LIMIT = 8 * 1024 * 1024
 """Bytes of a command's standard output, or of a file, that are kept; what comes after is thrown away and told."""
 
+AS_ROOT = "Run it as root: sudo ./upkeep run weekly, or become: true (-e ansible_become=true) for a host over SSH."
+"""What to do where an account has not the rights to look."""
+
 
 class Ran(NamedTuple):
     """What a command did: its exit code (None when it was ended at its time limit), and what it printed."""
@@ -71,6 +74,16 @@ class Host:
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
+
+    def denied(self, path: str) -> bool:
+        """Whether this account may not read a file, or a folder and what is in it, or not even see if it is there."""
+        try:
+            folder = stat.S_ISDIR(os.stat(path).st_mode)
+        except PermissionError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return not os.access(path, os.R_OK | os.X_OK if folder else os.R_OK, effective_ids=True)
 
     def listdir(self, path: str) -> list[str]:
         """The names in a folder, sorted; empty when there is none or it may not be read."""

@@ -22,6 +22,7 @@ class FakeHost(Host):
 
     A program exists when a command of the table begins with it, or when ``programs`` names it. A command that is not in
     the table is not found (127), as on a host. ``ran`` lists the commands in order, ``written`` what was written.
+    ``denied``: the files, and the folders with all in them, that may not be read.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class FakeHost(Host):
         kernel_records: list[str] | None = None,
         write_error: str = "",
         locks: Mapping[str, int] | None = None,
+        denied: Iterable[str] = (),
     ) -> None:
         self.files: dict[str, str | bytes] = dict(files or {})
         self.commands = dict(commands or {})
@@ -54,6 +56,7 @@ class FakeHost(Host):
         self.records = kernel_records
         self.write_error = write_error
         self.locks = dict(locks or {})
+        self.closed = set(denied)
         self.ran: list[list[str]] = []
         self.written: dict[str, str] = {}
         self.renamed: list[tuple[str, str]] = []
@@ -70,7 +73,12 @@ class FakeHost(Host):
     def exists(self, path: str) -> bool:
         return path in self.files or path in self.links or bool(self.listdir(path))
 
+    def denied(self, path: str) -> bool:
+        return any((path + "/").startswith(closed + "/") for closed in self.closed)
+
     def listdir(self, path: str) -> list[str]:
+        if self.denied(path):
+            return []
         folder = path.rstrip("/") + "/"
         names = (name[len(folder) :].split("/")[0] for name in (*self.files, *self.links) if name.startswith(folder))
         return sorted(set(names))
@@ -82,7 +90,7 @@ class FakeHost(Host):
         return self.links.get(path)
 
     def read_bytes(self, path: str, limit: int = OUTPUT_LIMIT) -> bytes | None:
-        content = self.files.get(path)
+        content = None if self.denied(path) else self.files.get(path)
         if isinstance(content, str):
             content = content.encode("utf-8", "surrogateescape")
         return None if content is None else content[:limit]
@@ -96,7 +104,7 @@ class FakeHost(Host):
     def glob(self, pattern: str, limit: int = 1000) -> list[str]:
         depth = pattern.count("/")
         matched = (n for n in self.files if n.count("/") == depth and fnmatch.fnmatchcase(n, pattern))
-        return sorted(matched)[:limit]
+        return sorted(name for name in matched if not self.denied(name.rpartition("/")[0]))[:limit]
 
     def write(self, path: str, text: str) -> str:
         if not self.write_error:

@@ -82,22 +82,29 @@ _SERVICES = (
 
 
 def gather_certificates(host: Host, options: dict[str, Any], _facts: dict[str, Any]) -> dict[str, Any]:
-    """``files``: each ``{path, used_by, certificates, error}``; ``unread``: how many more there are than are read."""
+    """``files``: each ``{path, used_by, certificates, error}``; ``unread``: how many more there are than are read.
+
+    ``denied``: the files and folders that may hold certificates, or name them, and that this account may not read.
+    """
     users: dict[str, set[str]] = {}
+    denied: set[str] = set()
     for pattern in options["certificate_paths"]:
-        for path in host.glob(pattern):
+        for path in _matches(host, pattern, denied):
             users.setdefault(path, set()).add(pattern)
     if options["certificates_of_services"]:
-        _of_services(host, users)
+        _of_services(host, users, denied)
     found = set(users)
     for pattern in options["certificate_scan"]:
-        found.update(host.glob(pattern))
+        found.update(_matches(host, pattern, denied))
     paths = sorted(found, key=lambda path: (path not in users, path))
     files = []
     for path in paths[:FILES]:
         entry: dict[str, Any] = {"path": path, "used_by": sorted(users.get(path, ())), "certificates": [], "error": ""}
         data = host.read_bytes(path, FILE_LIMIT)
         if data is None:
+            if host.denied(path):
+                denied.add(path)
+                continue
             # What a configuration names and is not there: the service has it switched off, or has failed.
             if not entry["used_by"] or not host.exists(path):
                 continue
@@ -114,19 +121,35 @@ def gather_certificates(host: Host, options: dict[str, Any], _facts: dict[str, A
             if not entry["certificates"] and not entry["error"]:
                 entry["error"] = "there is no certificate in it"
         files.append(entry)
-    return {"files": files, "unread": len(paths[FILES:])}
+    return {"files": files, "unread": len(paths[FILES:]), "denied": sorted(denied)}
 
 
-def _of_services(host: Host, users: dict[str, set[str]]) -> None:
+def _matches(host: Host, pattern: str, denied: set[str]) -> list[str]:
+    """The paths that match a shell pattern; the folders that hide others from this account go into ``denied``."""
+    parts = pattern.split("/")
+    for depth in range(2, len(parts)):
+        folder, name = "/".join(parts[:depth]), parts[depth]
+        if "*" in name:
+            hidden = [path for path in (host.glob(folder) if "*" in folder else [folder]) if host.denied(path)]
+        elif "*" in folder:  # the folder is entered, not listed
+            hidden = [path for path in host.glob(folder) if host.denied("%s/%s" % (path, name))]
+        else:
+            hidden = [pattern] if depth == len(parts) - 1 and host.denied(pattern) else []
+        denied.update(hidden)
+    return host.glob(pattern)
+
+
+def _of_services(host: Host, users: dict[str, set[str]], denied: set[str]) -> None:
     """Add the certificates that the configurations of known services name."""
     left = CONFIGS
     for service, patterns, directive, folder in _SERVICES:
         for pattern in patterns:
-            for config in host.glob(pattern) if "*" in pattern else [pattern]:
+            for config in _matches(host, pattern, denied) if "*" in pattern else [pattern]:
                 if left <= 0:
                     return
                 text = host.read(config, CONFIG_LIMIT)
                 if text is None:
+                    denied.update([config] if host.denied(config) else [])
                     continue
                 left -= 1
                 active = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
@@ -135,6 +158,7 @@ def _of_services(host: Host, users: dict[str, set[str]]) -> None:
                         continue
                     path = posixpath.normpath(posixpath.join(folder, named))
                     # haproxy takes a folder of certificates as well.
+                    denied.update([path] if host.denied(path) else [])
                     inside = ["%s/%s" % (path, name) for name in host.listdir(path) if name.endswith((".pem", ".crt"))]
                     for each in inside or [path]:
                         users.setdefault(each, set()).add(service)

@@ -14,8 +14,10 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._findings import CannotCheck
+from .._host import AS_ROOT
 from . import kernel_log, mounts
 from .certificates import gather_certificates
+from .words import inside
 
 if TYPE_CHECKING:
     from .._host import Host
@@ -340,9 +342,7 @@ def _kernel(host: Host, options: dict[str, Any], facts: dict[str, Any]) -> dict[
             if not ran.truncated and len(ran.out.splitlines()) < JOURNAL_LINES and host.run(before, 20).out.strip():
                 reaches = since
     if not sources:
-        raise CannotCheck(
-            "the kernel's log cannot be read", "Run it as root (become: true), or: sysctl kernel.dmesg_restrict=0"
-        )
+        raise CannotCheck("the kernel's log cannot be read", "%s Or: sysctl kernel.dmesg_restrict=0" % AS_ROOT)
     entries = [entry for entry in entries if entry.time >= since]
     ignored = options["devices_ignore"]
     troubles = [
@@ -388,7 +388,7 @@ def _disks(host: Host, options: dict[str, Any], facts: dict[str, Any]) -> dict[s
     wanted = [(name, name.split()) for name in options["smart_devices"]]
     if not wanted and facts["container"]:
         return {
-            "skip": "the disks are those of the machine outside this %s" % facts["container"],
+            "skip": "in %s the disks are the machine's" % inside(facts["container"]),
             "force": "host_kind: machine",
         }
     if not wanted:
@@ -402,7 +402,7 @@ def _disks(host: Host, options: dict[str, Any], facts: dict[str, Any]) -> dict[s
     if host.which("smartctl") is None:
         return {"skip": "smartctl is not installed", "force": "install the package smartmontools"}
     if not facts["root"]:
-        return {"skip": "only root may ask the disks", "force": "run it as root (become: true)"}
+        return {"denied": "only root may ask the disks"}
     asked = []
     for name, words in wanted[:DISKS]:
         # -n standby: a disk that sleeps is left asleep

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._findings import SEVERITIES, CannotCheck, NotApplicable
+from .._host import AS_ROOT
 from .gather import need
-from .words import minute
+from .words import inside, minute
 
 if TYPE_CHECKING:
     from .._findings import Review
@@ -27,7 +28,7 @@ _ATTRIBUTES = {
 def judge_disks(review: Review, facts: dict[str, Any], options: dict[str, Any]) -> None:
     container = facts["container"]
     if container:
-        why = "in this %s it is the machine's outside, which is reviewed by itself" % container
+        why = "in %s it is the machine's" % inside(container)
         review.skip("capacity.kernel.errors", "the kernel's log: " + why, "host_kind: machine")
         review.skip("capacity.raid.degraded", "/proc/mdstat: " + why, "host_kind: machine")
     else:
@@ -39,10 +40,20 @@ def judge_disks(review: Review, facts: dict[str, Any], options: dict[str, Any]) 
     if isinstance(disks, Exception):
         with review.check("capacity.disk.failing"):
             raise disks
+    elif "denied" in disks:
+        with review.check("capacity.disk.failing"):
+            raise_for_rights(review, disks["denied"], AS_ROOT)
     elif "skip" in disks:
         review.skip("capacity.disk.failing", disks["skip"], disks["force"])
     else:
         _smart(review, disks)
+
+
+def raise_for_rights(review: Review, why: str, remedy: str) -> None:
+    """A finding, unless one of this area says already that the account has not the rights: one is enough to act on."""
+    if any(AS_ROOT in finding["remedy"] for finding in review.findings):
+        raise NotApplicable(why, remedy)
+    raise CannotCheck(why, remedy)
 
 
 def raise_if_short(kernel: dict[str, Any], now: float, options: dict[str, Any]) -> None:

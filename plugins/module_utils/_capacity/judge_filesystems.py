@@ -9,6 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._findings import CannotCheck, clean_line
+from .._host import AS_ROOT
 from .gather import need
 from .words import day, size, step
 
@@ -39,7 +40,7 @@ def judge_filesystems(review: Review, facts: dict[str, Any], options: dict[str, 
     complete = not seen["silent"] and not seen["unasked"] and not seen["refused"]
     if seen["refused"]:
         why = "%d filesystems may not be looked at, such as %s" % (len(seen["refused"]), seen["refused"][0])
-        review.skip("capacity.filesystem.full", why, "Run it as root (become: true), or name them in exclude_mounts.")
+        review.skip("capacity.filesystem.full", why, "Name them in exclude_mounts. " + AS_ROOT)
     # What nobody can write to does not fill up.
     written = [entry for entry in seen["filesystems"] if not entry["read_only"]]
     _each(review, "capacity.filesystem.full", written, complete, lambda entry: _full(review, entry, options))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._findings import CannotCheck, NotApplicable
 from .gather import PROCESSES, need
 from .judge_disks import raise_if_short
-from .words import minute, size, step
+from .words import inside, minute, size, step
 
 if TYPE_CHECKING:
     from .._findings import Review
@@ -23,7 +23,7 @@ FORCE = "host_kind: machine"
 
 def judge_machine(review: Review, facts: dict[str, Any], options: dict[str, Any]) -> None:
     container = facts["container"]
-    outside = "in this %s it is the whole machine's, which is reviewed by itself" % container
+    outside = "in %s it is the machine's" % inside(container) if container else ""
     memory = facts["memory"]
     if container and not (isinstance(memory, dict) and memory["limited"]):
         review.skip("capacity.memory.low", "the container has no limit of its own; " + outside, FORCE)
@@ -144,7 +144,7 @@ def _processes(review: Review, processes: dict[str, Any], container: str | None,
     if processes["threads"] is None:
         if container:
             raise NotApplicable(
-                "the limit of this %s cannot be read: /sys/fs/cgroup/pids.max" % container,
+                "the limit of %s cannot be read: /sys/fs/cgroup/pids.max" % inside(container),
                 "Start it with a cgroup namespace of version 2; or host_kind: machine",
             )
         raise CannotCheck("the limits of processes cannot be read", "sysctl kernel.pid_max kernel.threads-max")
@@ -190,7 +190,7 @@ def _oom(review: Review, facts: dict[str, Any], options: dict[str, Any]) -> None
     if facts["container"]:
         if kills is None:
             raise NotApplicable(
-                "the count of this %s cannot be read: /sys/fs/cgroup/memory.events" % facts["container"],
+                "the count of %s cannot be read: /sys/fs/cgroup/memory.events" % inside(facts["container"]),
                 "Start it with a cgroup namespace of version 2",
             )
         if kills:

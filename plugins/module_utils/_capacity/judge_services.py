@@ -9,8 +9,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from .._findings import CannotCheck, NotApplicable
+from .._host import AS_ROOT
 from .gather import UNITS, need
-from .words import day, step
+from .words import day, inside, step
 
 if TYPE_CHECKING:
     from .._findings import Review
@@ -28,14 +29,14 @@ def judge_services(review: Review, facts: dict[str, Any], options: dict[str, Any
     units = facts["units"]
     if units is None:
         for check in ("capacity.unit.failed", "capacity.system.not_running"):
-            review.skip(check, "systemd is not the init of this host", "none: there are no units here")
+            review.skip(check, "systemd is not the init of this host")
     else:
         with review.check("capacity.unit.failed"):
             _units(review, need(facts, "units"))
         with review.check("capacity.system.not_running", "systemd"):
             _system(review, need(facts, "units"), facts["load"])
     if facts["container"]:
-        why = "the clock of this %s is kept by the machine outside, which is reviewed by itself" % facts["container"]
+        why = "in %s the clock is the machine's" % inside(facts["container"])
         review.skip("capacity.clock.unsynchronised", why, "host_kind: machine")
     else:
         with review.check("capacity.clock.unsynchronised", "clock"):
@@ -139,32 +140,32 @@ def _offset(review: Review, clock: dict[str, Any], options: dict[str, Any]) -> N
 
 def _certificates(review: Review, facts: dict[str, Any], options: dict[str, Any], now: float) -> None:
     check = "capacity.certificate.expiring"
-    files: list[dict[str, Any]] = []
-    unread = 0
     if isinstance(facts["certificates"], Exception):
         with review.check(check):
             need(facts, "certificates")
         return
-    files, unread = facts["certificates"]["files"], facts["certificates"]["unread"]
+    files, unread, denied = (facts["certificates"][key] for key in ("files", "unread", "denied"))
     broken = [entry for entry in files if entry["error"]]
     sound = [entry for entry in files if not entry["error"]]
     for entry in sound:
         _certificate(review, entry, options, now)
-    if not facts["root"]:
-        review.skip(
-            check,
-            "some certificates can be seen by root only; %d were read" % len(sound),
-            "run it as root (become: true)",
-        )
+    why, remedies = [], []
     if broken or unread:
+        why.append("%d certificate files could not be read" % (len(broken) + unread))
+        remedies.append("Look at them: openssl x509 -in FILE -noout -enddate; leave out what is not a certificate.")
+    if denied:
+        why.append("this account may not look into %s" % denied[0])
+        if len(denied) > 1:
+            why[-1] += " and %d more" % (len(denied) - 1)
+        remedies.append(AS_ROOT)
+    if why:
         evidence = [
             "%s (%s): %s" % (entry["path"], ", ".join(entry["used_by"]) or "found", entry["error"]) for entry in broken
         ]
-        why = "%d certificate files could not be read" % (len(broken) + unread)
-        remedy = "Look at them: openssl x509 -in FILE -noout -enddate; leave out what is not a certificate."
-        review.not_run(check, why, remedy, evidence)
+        evidence += ["%s: permission denied" % path for path in denied]
+        review.not_run(check, "%s; %d were read" % ("; ".join(why), len(sound)), " ".join(remedies), evidence)
     # Only what was read is covered, unless that is all there is.
-    if not (broken or unread) and facts["root"]:
+    if not why:
         review.covered(check)
         review.covered("capacity.check.not_run", check)
     else:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._findings import NotApplicable, Review, plain
+from .._host import AS_ROOT
 from . import history as store
 from .forecast import forecast
 from .gather import gather
-from .judge_disks import judge_disks
+from .judge_disks import judge_disks, raise_for_rights
 from .judge_filesystems import judge_filesystems
 from .judge_machine import judge_machine
 from .judge_services import judge_services
@@ -33,19 +34,26 @@ def review(host: Host, options: dict[str, Any]) -> dict[str, Any]:
     facts = gather(host, options)
     now = facts["now"]
     filesystems = facts["filesystems"]["filesystems"] if isinstance(facts["filesystems"], dict) else []
-    kept = _keep(made, host, options, filesystems, now)
+    told, history, problem = _foresee(host, options, filesystems, now)
     judge_filesystems(made, facts, options, now)
     judge_machine(made, facts, options)
-    judge_disks(made, facts, options)
     judge_services(made, facts, options, now)
+    judge_disks(made, facts, options)
+    if options["history"]:
+        # At last: other checks say better that the account has not the rights.
+        with made.check("capacity.history.unusable", options["history_path"]):
+            _write(made, host, options, history, problem, now, told)
     details = {name: plain(value) for name, value in _details(facts, filesystems).items()}
-    return dict(details, history=kept, **made.result())
+    return dict(details, history=told, **made.result())
 
 
-def _keep(
-    made: Review, host: Host, options: dict[str, Any], filesystems: list[dict[str, Any]], now: float
-) -> dict[str, Any]:
-    """Add these figures to the history, give each filesystem its ``forecast``, and write the history."""
+def _foresee(
+    host: Host, options: dict[str, Any], filesystems: list[dict[str, Any]], now: float
+) -> tuple[dict[str, Any], dict[str, list[list[float]]], str]:
+    """Give each filesystem its ``forecast``.
+
+    Returns what the result tells of the history, the history with these figures, and what is wrong with its file.
+    """
     path = options["history_path"]
     told: dict[str, Any] = {"path": path, "written": False}
     history: dict[str, list[list[float]]] = {}
@@ -53,7 +61,7 @@ def _keep(
     if options["history"]:
         data = host.read_bytes(path, store.SIZE_LIMIT)
         history, problem = store.decode(None if data is None else data.decode("utf-8", "replace"))
-        if data is None and host.exists(path):
+        if data is None and (host.exists(path) or host.denied(path)):
             problem = "it cannot be read"
     store.merge(history, options["samples"])
     for entry in filesystems:
@@ -68,10 +76,8 @@ def _keep(
             entry["inodes_forecast"] = _forecast(history[entry["mount"]], 3, entry["inodes"], now, options)
     told["samples"] = max((len(history.get(entry["mount"], ())) for entry in filesystems), default=0)
     if not options["history"]:
-        return dict(told, why="the option history is off")
-    with made.check("capacity.history.unusable", path):
-        _write(made, host, options, history, problem, now, told)
-    return told
+        told["why"] = "the option history is off"
+    return told, history, problem
 
 
 def _write(
@@ -106,9 +112,11 @@ def _write(
         return
     told["why"] = error
     if not host.is_root():
-        raise NotApplicable(
+        # Without it, nobody will know when a filesystem is full.
+        raise_for_rights(
+            made,
             "the history cannot be kept in %s: %s" % (path, error),
-            "run it as root (become: true), or set history_path to a place of your own",
+            "%s Or set capacity_history_path to a place of your own." % AS_ROOT,
         )
     made.found(
         "capacity.history.unusable",

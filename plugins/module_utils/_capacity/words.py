@@ -27,6 +27,11 @@ def minute(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(min(max(moment, 0.0), 253_402_300_799)))
 
 
+def inside(container: str) -> str:
+    """A container in words: ``this container (docker)``."""
+    return "this container" if container == "container" else "this container (%s)" % container
+
+
 def step(value: float, *steps: tuple[float, str]) -> str | None:
     """The severity of the first step that the value reaches; name the worst first. None below all of them."""
     return next((severity for bound, severity in steps if value >= bound), None)

@@ -89,7 +89,7 @@ def ask(settings, logs):
     except Exception as error:  # noqa: BLE001 - whatever dnf raises is told
         answer["problems"]["kept_back"] = problem("dnf could not work out an upgrade", "dnf upgrade --assumeno", error)
     answer["core_updated"] = core_updated(installed, settings.get("boot"))
-    answer["last_upgrade"], answer["database"] = history(base)
+    take_history(base, settings, answer)
     doubled = installed.duplicated().difference(base._get_installonly_query(installed))  # as `dnf check` does
     answer["database"] += [
         "%s is installed more than once" % name for name in sorted({str(p.name) for p in doubled})[:50]
@@ -342,18 +342,26 @@ def core_updated(installed, boot):
     return sorted({str(package) for package in installed.filter(name=sorted(names)) if package.installtime > boot})
 
 
+def take_history(base, settings, answer):
+    # type: (Any, Any, Any) -> None
+    answer["last_upgrade"], answer["database"] = None, []
+    try:
+        answer["last_upgrade"], answer["database"] = history(base)
+    except Exception as error:  # noqa: BLE001 - only root may, with some versions; the rest does not hang on it
+        why = "dnf's history cannot be read, so whether the last transaction came to its end is not known"
+        answer["problems"]["database"] = [why, settings["history_remedy"], str(error).splitlines()[:10]]
+
+
 def history(base):
     # type: (Any) -> Any
-    """When packages were last upgraded, and whether the last transaction came to its end."""
+    """When packages were last upgraded, and whether the last transaction came to its end. Raises what dnf raises."""
     last = None  # type: Any
     broken = []  # type: Any
-    if not os.path.exists(HISTORY):  # asking would make one
-        return last, broken
     try:
-        transactions = base.history.old(limit=50)
-    except Exception:  # noqa: BLE001 - only root may, with some versions; the rest does not hang on it
+        os.stat(HISTORY)
+    except FileNotFoundError:  # asking would make one
         return last, broken
-    for number, transaction in enumerate(transactions):
+    for number, transaction in enumerate(base.history.old(limit=50)):
         if number == 0 and not transaction.end_timestamp:
             broken.append("the last transaction of dnf (%d) did not come to its end" % transaction.tid)
         if transaction.end_timestamp and any(item.action_name == "Upgrade" for item in transaction.packages()):

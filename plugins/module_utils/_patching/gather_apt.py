@@ -13,6 +13,7 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from .._host import AS_ROOT
 from . import apt_parse as parse
 from .gather_system import started
 from .model import Hold, Lock, Managed, Problem, Repository, Update
@@ -54,7 +55,7 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
 
     known.locks = [lock for lock in (_lock(host, path) for path in LOCKS) if lock]
     if not host.is_root():
-        known.locks_problem = Problem("only root may ask who holds dpkg's lock", "Run this with become: true.")
+        known.locks_problem = Problem("only root may ask who holds dpkg's lock", AS_ROOT)
 
     packages = _database(host, known, native)
     known.names = {package.name for package in packages if package.installed}

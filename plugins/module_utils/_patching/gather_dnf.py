@@ -9,6 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from .._host import AS_ROOT
 from . import dnf_probe
 from .gather_system import started
 from .model import Hold, Lock, Managed, Problem, Repository, Update
@@ -56,6 +57,7 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
         return known
     refresh = bool(options["refresh"] and not options.get("check_mode"))
     settings = {"refresh": refresh, "lock_timeout": options["lock_timeout"], "boot": started(host, 1)}
+    settings["history_remedy"] = "See what it says: dnf history" if host.is_root() else AS_ROOT
     timeout = float(options["refresh_timeout"] if refresh else 60)
     ran = host.run([*interpreter, "-c", dnf_probe.source(), json.dumps(settings)], timeout=timeout, limit=PROBE_LIMIT)
     try:
@@ -155,6 +157,9 @@ def _locks(host: Host, known: Managed) -> None:
         # A file that was left behind names a process that is gone.
         if text.isdigit() and host.exists("/proc/" + text):
             holders[path] = int(text)
+    closed = [path for path in (*PID_FILES, RPM_LOCK) if host.denied(path)]
+    if closed:
+        known.locks_problem = Problem("%s may not be read, and it tells who holds dnf's lock" % closed[0], AS_ROOT)
     holder = host.lock_holder(RPM_LOCK)
     if holder is not None:
         holders[RPM_LOCK] = holder

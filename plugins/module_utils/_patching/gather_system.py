@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from .._host import AS_ROOT
 from .model import Problem, Process, System
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _processes(host: Host, known: System) -> None:
     if known.processes_denied and not host.is_root():
         known.processes_problem = Problem(
             "%d of %d processes belong to other users" % (known.processes_denied, len(pids)),
-            "Run this with become: true.",
+            AS_ROOT,
         )
 
 

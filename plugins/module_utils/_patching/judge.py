@@ -726,7 +726,10 @@ def _lock(j: Judgement) -> None:
             {"pids": sorted(by_process), "paths": paths},
         )  # fmt: skip
     if j.known.locks_problem:
-        raise NotApplicable(j.known.locks_problem.why, j.known.locks_problem.remedy)
+        if j.system.processes_problem is not None:
+            # For the same lack of rights patch.services.outdated is a finding: one is enough to act on.
+            raise NotApplicable(j.known.locks_problem.why, j.known.locks_problem.remedy)
+        _raise(j.known.locks_problem)
 
 
 def _automatic(j: Judgement) -> None:

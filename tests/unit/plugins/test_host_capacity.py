@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,38 @@ from tests.unit.fake_host import FakeHost
 
 def children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+@pytest.fixture
+def ordinary() -> Iterator[Path]:
+    """A folder of an account that is not root, as which the test goes on."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = os.geteuid() == 0
+        if root:
+            os.chown(folder, 65534, -1)
+            os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            for path in (Path(folder) / "closed", Path(folder) / "hidden"):
+                if path.exists():
+                    path.chmod(0o700)
+            if root:
+                os.seteuid(0)
+
+
+def test_what_an_account_may_not_read_is_told_from_what_is_not_there(ordinary: Path) -> None:
+    for name in ("open", "closed", "hidden"):
+        (ordinary / name).mkdir()
+        (ordinary / name / "file").write_text("")
+    (ordinary / "secret").write_text("")
+    (ordinary / "secret").chmod(0)
+    (ordinary / "closed").chmod(0)
+    (ordinary / "hidden").chmod(0o100)  # to be entered, not listed
+    denied = [name for name in ("open", "open/file", "open/none", "none", "closed", "closed/file", "closed/none",
+                                "hidden", "hidden/file", "secret") if Host().denied(str(ordinary / name))]  # fmt: skip
+    assert denied == ["closed", "closed/file", "closed/none", "hidden", "secret"]
+    assert not Host().denied("/nul\0")
 
 
 def test_statvfs_says_what_df_says(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.upkeep.maintenance.plugins.module_utils._capacity.options import defaults
 from ansible_collections.upkeep.maintenance.plugins.module_utils._capacity.review import review
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import contract_errors, coverage_errors
-from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Ran, Statvfs
+from ansible_collections.upkeep.maintenance.plugins.module_utils._host import AS_ROOT, Ran, Statvfs
 from tests.unit.fake_host import NOW, FakeHost
 
 DATA = Path(__file__).parent / "data"
@@ -384,7 +384,6 @@ NOT_SEEN: list[tuple[str, dict[str, Any], dict[str, Any], set[str]]] = [
         {"system.not_running", "kernel.errors", "memory.oom"},
     ),
     ("check mode", {}, {"check_mode": True}, {"history.unusable"}),
-    ("not root", {"root": False, "write_error": "Permission denied"}, {}, {"history.unusable", "certificate.expiring"}),
     ("no driver of RAIDs", {"files": {"/proc/mdstat": None}}, {}, {"raid.degraded"}),
     # The count of killed processes is enough to say that there was none; it begins with the boot.
     ("a log that was overwritten", {"kernel_records": ["6,500,8639999000000,-;chatter"]}, {}, {"kernel.errors"}),
@@ -440,14 +439,12 @@ def test_what_was_not_seen_is_not_covered(changes: dict[str, Any], options: dict
 
 def test_nothing_is_covered_on_a_host_that_lets_nothing_be_seen() -> None:
     """Every read fails, every command is missing."""
-    result = run(FakeHost(clock_error=None, root=False), smart_devices=["/dev/sda"], reference_time=NOW)
+    host = FakeHost(clock_error=None, root=False, denied=[""])
+    result = run(host, smart_devices=["/dev/sda"], reference_time=NOW)
     looked = {entry["check"] for entry in result["coverage"]} - {"capacity.check.not_run"}
-    # The history was written, and the clock was compared: that needs nothing of the host.
-    assert looked == {"capacity.history.unusable", "capacity.clock.wrong"}
-    container = run(FakeHost(clock_error=None, root=False), host_kind="container")
-    assert {entry["check"] for entry in container["coverage"]} - {"capacity.check.not_run"} == {
-        "capacity.history.unusable"
-    }
+    assert looked == {"capacity.clock.wrong"}  # that needs nothing of the host
+    container = run(host, host_kind="container")
+    assert {entry["check"] for entry in container["coverage"]} - {"capacity.check.not_run"} == set()
 
 
 def test_limits_of_processes_that_cannot_be_read() -> None:
@@ -678,9 +675,47 @@ def test_a_corrupt_history_stays_where_it_is_in_check_mode() -> None:
 def test_a_history_that_cannot_be_kept() -> None:
     result = run(healthy(write_error="No space left on device"))
     assert told(result) == [("capacity.history.unusable", HISTORY, "low")]
+
+
+def test_who_may_not_keep_the_history_is_told_once_to_be_root() -> None:
     result = run(healthy(write_error="Permission denied", root=False))
-    assert told(result) == []
-    assert "become" in next(entry["force"] for entry in result["not_applicable"] if "history" in entry["check"])
+    found = one(result, "capacity.check.not_run")
+    assert found["subject"] == "capacity.history.unusable"
+    assert AS_ROOT in found["remedy"] and "capacity_history_path" in found["remedy"]
+    assert covered(result, "capacity.history.unusable") == set()
+    # Where another finding says it already, the history and the disks need none of their own.
+    host = healthy(write_error="Permission denied", root=False, denied=["/etc/ssl/private"], programs=["smartctl"])
+    result = run(host, smart_devices=["/dev/sda"])
+    assert one(result, "capacity.check.not_run")["subject"] == "capacity.certificate.expiring"
+    left_out = {entry["check"]: entry["force"] for entry in result["not_applicable"]}
+    for check in ("capacity.history.unusable", "capacity.disk.failing"):
+        assert AS_ROOT in left_out[check]
+        assert covered(result, check) == set()
+
+
+def test_a_history_that_may_not_be_seen_is_not_taken_for_none() -> None:
+    host = healthy(root=False, files={HISTORY: "{}"}, denied=["/var/lib/upkeep"])
+    assert "it cannot be read" in one(run(host), "capacity.check.not_run")["summary"]
+    assert host.written == {}
+
+
+def test_disks_that_only_root_may_ask_are_told() -> None:
+    result = run(healthy(root=False, programs=["smartctl"]), smart_devices=["/dev/sda"])
+    found = one(result, "capacity.check.not_run")
+    assert (found["subject"], found["remedy"]) == ("capacity.disk.failing", AS_ROOT)
+
+
+def test_what_cannot_be_forced_names_no_way() -> None:
+    result = run(healthy(files={"/run/systemd/system/x": None}))
+    left_out = {entry["check"]: entry["force"] for entry in result["not_applicable"]}
+    assert left_out["capacity.unit.failed"] == left_out["capacity.system.not_running"] == ""
+
+
+def test_a_container_is_named_with_its_kind() -> None:
+    left_out = {entry["check"]: entry["why"] for entry in run(healthy(files={"/.dockerenv": ""}))["not_applicable"]}
+    assert left_out["capacity.load.high"] == "in this container (docker) it is the machine's"
+    forced = {entry["check"]: entry["why"] for entry in run(healthy(), host_kind="container")["not_applicable"]}
+    assert forced["capacity.load.high"] == "in this container it is the machine's"
 
 
 # --- Containers ---
@@ -936,10 +971,44 @@ def test_what_services_use_is_found(config: str, text: str, path: str) -> None:
     assert run(healthy(files=files), certificates_of_services=False)["certificates"] == []
 
 
-def test_who_is_not_root_covers_only_what_was_read() -> None:
+@pytest.mark.parametrize(
+    "denied",
+    [
+        "/etc/ssl/private",  # a folder that patterns look into
+        "/etc/kubernetes",  # above such a one
+        "/var/lib/kubelet",  # above a file without a pattern
+        "/etc/letsencrypt/live/b",  # among what a pattern matches
+        "/srv/tls/site.pem",  # named by a service
+        "/srv/tls",
+        "/etc/ssl/closed.pem",
+        "/etc/haproxy/haproxy.cfg",  # who knows what it names
+        "/etc/nginx/sites-enabled",
+    ],
+)
+def test_certificates_that_may_not_be_read_are_told_and_the_others_judged(denied: str) -> None:
+    check, path = "capacity.certificate.expiring", "/etc/letsencrypt/live/a/fullchain.pem"
+    files: dict[str, Any] = {
+        path: cert("rsa"),
+        "/etc/letsencrypt/live/a": "",  # the folders themselves, which a pattern matches
+        "/etc/letsencrypt/live/b": "",
+        "/etc/letsencrypt/live/b/fullchain.pem": cert("rsa"),
+        "/etc/nginx/nginx.conf": "ssl_certificate /srv/tls/site.pem;\n",
+        "/srv/tls/site.pem": cert("rsa"),
+        "/etc/ssl/closed.pem": cert("rsa"),
+    }
+    result = run(healthy(files=files, root=False, denied=[denied], now=END + DAY))
+    found = one(result, "capacity.check.not_run")
+    assert (found["subject"], found["remedy"], found["severity"]) == (check, AS_ROOT, "medium")
+    assert all(line.startswith(denied) and line.endswith(": permission denied") for line in found["evidence"])
+    assert (check, path, "high") in told(result)
+    assert "*" not in covered(result, check) and path in covered(result, check)
+
+
+def test_an_account_that_may_read_every_certificate_covers_them() -> None:
     files: dict[str, Any] = {"/etc/letsencrypt/live/a/fullchain.pem": cert("ec")}
     result = run(healthy(files=files, root=False))
-    assert covered(result, "capacity.certificate.expiring") == {"/etc/letsencrypt/live/a/fullchain.pem"}
+    assert told(result) == []
+    assert covered(result, "capacity.certificate.expiring") == {"*"}
 
 
 def test_no_private_key_leaves_the_host() -> None:

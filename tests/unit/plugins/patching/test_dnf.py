@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import types
 from typing import Any
 
 import pytest
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._host import OUTPUT_LIMIT, Ran
+from ansible_collections.upkeep.maintenance.plugins.module_utils._host import AS_ROOT, OUTPUT_LIMIT, Ran
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import dnf_probe
 from tests.unit.fake_host import NOW, FakeHost
 from tests.unit.plugins.patching.debian import BOOT, DAY, reviewed
@@ -137,7 +138,12 @@ def test_a_host_that_is_up_to_date() -> None:
     assert result["metadata"]["age_days"] == 1
     assert len(host.ran) == 1
     assert host.ran[0][:3] == ["/usr/libexec/platform-python", "-s", "-c"]  # dnf's own Python
-    assert json.loads(host.ran[0][-1]) == {"refresh": False, "lock_timeout": 10, "boot": BOOT}
+    assert json.loads(host.ran[0][-1]) == {
+        "refresh": False,
+        "lock_timeout": 10,
+        "boot": BOOT,
+        "history_remedy": "See what it says: dnf history",
+    }
 
 
 def test_pending_with_advisories() -> None:
@@ -278,6 +284,57 @@ def test_locks() -> None:
         ("/var/lib/rpm/.rpm.lock", 77),
     ]
     assert result.checks() == [("info", "patch.lock.held", "dnf")]
+
+
+def test_locks_that_may_not_be_looked_at_are_not_taken_for_none() -> None:
+    for path in ("/var/lib/rpm/.rpm.lock", "/var/lib/dnf/rpmdb_lock.pid"):
+        result = reviewed(DnfHost(quiet(), root=False, denied=[path]))
+        finding = result.finding(CANNOT)
+        assert (finding["subject"], finding["remedy"]) == ("patch.lock.held", AS_ROOT)
+        assert path in finding["summary"]
+        assert not result.covers("patch.lock.held")
+    assert reviewed(DnfHost(quiet(), root=False)).covers("patch.lock.held")
+
+
+class Transaction:
+    def __init__(self, tid: int, end: float | None, *actions: str) -> None:
+        self.tid, self.end_timestamp, self.actions = tid, end, actions
+
+    def packages(self) -> list[Any]:
+        return [types.SimpleNamespace(action_name=action) for action in self.actions]
+
+
+@pytest.mark.parametrize(
+    ("transactions", "expected"),
+    [
+        ([Transaction(7, 50.0, "Install"), Transaction(6, 40.0, "Upgrade")], (40.0, [], None)),
+        ([Transaction(7, None)], (None, ["the last transaction of dnf (7) did not come to its end"], None)),
+        (PermissionError("no access to the history"), (None, [], ["no access to the history"])),
+    ],
+)
+def test_the_probe_tells_when_it_could_not_look_at_the_history(
+    transactions: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def old(limit: int) -> Any:
+        if isinstance(transactions, Exception):
+            raise transactions
+        return transactions[:limit]
+
+    monkeypatch.setattr(dnf_probe, "HISTORY", __file__)  # it is there
+    base = types.SimpleNamespace(history=types.SimpleNamespace(old=old))
+    answer: dict[str, Any] = {"problems": {}}
+    dnf_probe.take_history(base, {"history_remedy": AS_ROOT}, answer)
+    problem = answer["problems"].get("database")
+    assert (answer["last_upgrade"], answer["database"], problem and problem[2]) == expected
+    monkeypatch.setattr(dnf_probe, "HISTORY", "/not/there")
+    none: dict[str, Any] = {"problems": {}}
+    dnf_probe.take_history(base, {"history_remedy": AS_ROOT}, none)
+    assert none == {"problems": {}, "last_upgrade": None, "database": []}
+    # What the probe tells is what the check goes by.
+    result = reviewed(DnfHost(quiet(problems=answer["problems"], database=answer["database"]), root=False))
+    assert result.covers("patch.database.broken") is (problem is None)
+    if problem:
+        assert result.finding(CANNOT, "patch.database.broken")["remedy"] == AS_ROOT
 
 
 def test_core_packages_and_kernels_ask_for_a_reboot() -> None:

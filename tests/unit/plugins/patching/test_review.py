@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import contract_errors
-from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Ran
+from ansible_collections.upkeep.maintenance.plugins.module_utils._host import AS_ROOT, Ran
 from tests.unit.fake_host import NOW, FakeHost
 from tests.unit.plugins.patching.debian import (
     BACKPORTS,
@@ -678,13 +678,21 @@ def test_without_root() -> None:
     result = reviewed(DebianHost(QUIET, files=files, root=False))
     finding = result.finding(CANNOT)
     assert finding["subject"] == "patch.services.outdated"
-    assert finding["remedy"] == "Run this with become: true."
+    assert finding["remedy"] == AS_ROOT
+    assert "sudo ./upkeep run weekly" in AS_ROOT and "ansible_become=true" in AS_ROOT
     assert "only root" in result.why_not("patch.lock.held")
     assert result["verdict"] == "unknown"
     assert result.covers("patch.security.pending")
     # Among the others may be a message bus that runs replaced code.
     assert not result.covers("patch.reboot.required")
     assert "belong to other users" in result.why_not("patch.reboot.required")
+
+
+def test_without_root_and_with_every_process_readable_the_lock_is_what_was_not_looked_at() -> None:
+    result = reviewed(DebianHost(QUIET, root=False))
+    finding = result.finding(CANNOT)
+    assert (finding["subject"], finding["remedy"]) == ("patch.lock.held", AS_ROOT)
+    assert not result.covers("patch.lock.held")
 
 
 @pytest.mark.parametrize(
