@@ -414,7 +414,8 @@ class Progress:
             with self._lock:
                 self._task, self._done = _task_of(data), 0
                 self._running.clear()
-            self._say(f"task: {self._task}", terminal=False)
+            if not self._task.startswith("Validating arguments against arg spec"):  # Ansible's own, on the controller
+                self._say(f"task: {self._task}", terminal=False)
         elif name == "runner_on_start":
             with self._lock:
                 self._running[host] = time.monotonic()

@@ -214,9 +214,7 @@ def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Pa
         paths.prune_run_folders(config.home, before, store.run_ids(recorded_before=before), store.run_ids())
         store.prune(time.time(), config.keep_days)
     except UpkeepError as error:
-        again = f"upkeep record {folder / runner.RESULTS}"
-        if again not in error.remedy:
-            error.remedy = "; then: ".join(filter(None, [error.remedy, f"{again}   (the results are kept there)"]))
+        error.remedy = _and_then(error.remedy, folder / runner.RESULTS)
         raise
     except KeyboardInterrupt as error:
         raise UpkeepError(
@@ -226,6 +224,16 @@ def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Pa
             exit_code=NOT_RUN,
         ) from error
     return recorded
+
+
+def _and_then(remedy: str, results: Path) -> str:
+    """What to do once the store is well again: take the results over, or run again when they could not be written."""
+    if not results.is_file() or results.stat().st_size == 0:
+        return "; then: ".join(filter(None, [remedy.rstrip("."), "run it again (its results could not be written)"]))
+    again = f"upkeep record {results}"
+    if again in remedy:
+        return remedy
+    return "; then: ".join(filter(None, [remedy.rstrip("."), f"{again}   (the results are kept there)"]))
 
 
 def _name_the_log(error: UpkeepError, folder: Path) -> None:
