@@ -439,9 +439,9 @@ def test_doctor_tells_what_each_host_lacks(rig: Rig) -> None:
     assert re.match(r"3\.\d+\.\d+ /usr/bin/python3", rows["well", "Python"]["found"])
     assert rows["gone", "connection"]["state"] == "missing"
     assert "Connection refused" in rows["gone", "connection"]["found"]
-    assert rows["gone", "connection"]["remedy"] == "ansible gone -m ansible.builtin.ping -vvv"
+    assert rows["gone", "connection"]["remedy"] == "ansible -i INVENTORY gone -m ansible.builtin.ping -vvv"
     shown = rig.upkeep("doctor", "-i", "hosts").stdout
-    assert "→ ansible gone -m ansible.builtin.ping -vvv" in shown
+    assert "→ ansible -i INVENTORY gone -m ansible.builtin.ping -vvv" in shown
     assert json.loads(rig.upkeep("runs", "--json").stdout)["runs"] == []  # a look is no run
 
 
