@@ -100,7 +100,7 @@ def _json(value: object) -> bytes:
     return json.dumps(value, indent=1).encode() + b"\n"
 
 
-class CollectionHook(BuildHookInterface):  # type: ignore[type-arg]
+class CollectionHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter is for typed configurations
     """Adds the collection to the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
