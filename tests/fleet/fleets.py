@@ -265,13 +265,24 @@ def images_in_use(home: Path) -> set[str]:
     return used
 
 
+LINK_SECONDS = 5.0
+"""How long the kernel may take to remove the links of a namespace; usually some hundredths of a second."""
+
+
 def _take_down(home: Path, name: str) -> None:
     folder = home / "fleets" / name
     group = FleetState(home, name).group
+    link = None
+    with contextlib.suppress(FleetError):
+        link = Path("/sys/class/net") / FleetState.load(home, name).interface
     for socket in (folder / "cp").glob("*"):
         # Ansible's shared connections would outlive their hosts.
         run(["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "fleet"], check=False, timeout=5)
     cgroup.destroy(group)
+    # The kernel takes the links of a namespace that has died a moment later; after `down` nothing must be found.
+    end = time.monotonic() + LINK_SECONDS
+    while link is not None and link.exists() and time.monotonic() < end:
+        time.sleep(0.02)
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         shutil.rmtree(folder)
