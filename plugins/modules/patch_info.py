@@ -273,7 +273,7 @@ repositories:
   type: list
   elements: dict
   sample:
-    - name: http://deb.debian.org/debian-security bookworm-security
+    - name: http://deb.example.org/debian-security bookworm-security
       security: true
       fetched: true
       date: "2026-11-21T00:53:02Z"

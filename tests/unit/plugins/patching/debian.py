@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 DAY = 86400.0
 BOOT = NOW - 10 * DAY
-MAIN = ("http://deb.debian.org/debian", "bookworm", "main")
-SECURITY = ("http://deb.debian.org/debian-security", "bookworm-security", "main")
-BACKPORTS = ("http://deb.debian.org/debian", "bookworm-backports", "main")
+MAIN = ("http://deb.example.org/debian", "bookworm", "main")
+SECURITY = ("http://deb.example.org/debian-security", "bookworm-security", "main")
+BACKPORTS = ("http://deb.example.org/debian", "bookworm-backports", "main")
 LISTS = "/var/lib/apt/lists/"
 
 OS_RELEASE = """\
@@ -54,13 +54,13 @@ Dir::Etc::preferencesparts "preferences.d";
 
 SOURCES = """\
 Types: deb
-URIs: http://deb.debian.org/debian
+URIs: http://deb.example.org/debian
 Suites: bookworm
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 
 Types: deb
-URIs: http://deb.debian.org/debian-security
+URIs: http://deb.example.org/debian-security
 Suites: bookworm-security
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
@@ -149,8 +149,8 @@ class DebianHost(FakeHost):
             "/etc/os-release": OS_RELEASE,
             "/etc/apt/sources.list.d/debian.sources": SOURCES,
             "/usr/share/keyrings/debian-archive-keyring.gpg": b"\x99\x01",
-            LISTS + "deb.debian.org_debian_dists_bookworm_InRelease": in_release("Debian", "bookworm", NOW - 40 * DAY),
-            LISTS + "deb.debian.org_debian-security_dists_bookworm-security_InRelease": in_release(
+            LISTS + "deb.example.org_debian_dists_bookworm_InRelease": in_release("Debian", "bookworm", NOW - 40 * DAY),
+            LISTS + "deb.example.org_debian-security_dists_bookworm-security_InRelease": in_release(
                 "Debian-Security", "bookworm-security", NOW - DAY, NOW + 6 * DAY
             ),
             "/var/lib/dpkg/status": "\n".join(deb.stanza() for deb in debs),

@@ -17,19 +17,19 @@ openssl:
   Candidate: 3.0.22-1~deb12u2
   Version table:
      3.0.22-1~deb12u2 500
-        500 http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
+        500 http://deb.example.org/debian-security bookworm-security/main amd64 Packages
      3.0.20-1~deb12u2 500
-        500 http://deb.debian.org/debian bookworm/main amd64 Packages
+        500 http://deb.example.org/debian bookworm/main amd64 Packages
  *** 3.0.19-1~deb12u2 100
         100 /var/lib/dpkg/status
      3.0.17-1~deb12u2 500
-        500 http://deb.debian.org/debian bookworm-updates/main amd64 Packages
+        500 http://deb.example.org/debian bookworm-updates/main amd64 Packages
 adduser:
   Installed: 3.134
   Candidate: 3.134
   Version table:
  *** 3.134 500
-        500 http://deb.debian.org/debian bookworm/main amd64 Packages
+        500 http://deb.example.org/debian bookworm/main amd64 Packages
         100 /var/lib/dpkg/status
 libc6:i386:
   Installed: 2.36-9
@@ -40,7 +40,7 @@ libc6:i386:
         500 http://apt.example.org ./ Packages
         100 /var/lib/dpkg/status
      2.30 990 (phased 20%)
-        990 http://archive.ubuntu.com/ubuntu jammy-updates/main amd64 Packages
+        990 http://archive.example.org/ubuntu jammy-updates/main amd64 Packages
 """
 
 UPDATE_OUT = """\
@@ -96,7 +96,7 @@ The following packages will be upgraded:
 8 upgraded, 1 newly installed, 1 to remove and 2 not upgraded.
 Need to get 10.5 MB of archives.
 After this operation, 3230 kB of additional disk space will be used.
-'http://deb.debian.org/debian/pool/main/b/bash/bash_5.2.15-2%2bb13_amd64.deb' bash_5.2.15-2+b13_amd64.deb 1490000
+'http://deb.example.org/debian/pool/main/b/bash/bash_5.2.15-2%2bb13_amd64.deb' bash_5.2.15-2+b13_amd64.deb 1490000
 """
 
 
@@ -111,7 +111,7 @@ def test_policy() -> None:
         ("3.0.19-1~deb12u2", 100, True),
         ("3.0.17-1~deb12u2", 500, False),
     ]
-    assert openssl.versions[0].sources == [("http://deb.debian.org/debian-security", "bookworm-security", "main")]
+    assert openssl.versions[0].sources == [("http://deb.example.org/debian-security", "bookworm-security", "main")]
     pinned = policies["libc6:i386"]
     assert (pinned.candidate, pinned.pin) == ("", "2.36-9")
     assert pinned.versions[0].sources[0] == ("http://apt.example.org", "./", "")
@@ -169,8 +169,8 @@ def test_plan_in_the_words_of_apt_3() -> None:
 @pytest.mark.parametrize(
     ("uri", "suite", "name"),
     [
-        ("http://deb.debian.org/debian", "bookworm", "deb.debian.org_debian_dists_bookworm_"),
-        ("http://deb.debian.org/debian/", "bookworm", "deb.debian.org_debian_dists_bookworm_"),
+        ("http://deb.example.org/debian", "bookworm", "deb.example.org_debian_dists_bookworm_"),
+        ("http://deb.example.org/debian/", "bookworm", "deb.example.org_debian_dists_bookworm_"),
         ("http://127.0.0.1:18765", "x", "127.0.0.1:18765_dists_x_"),
         ("https://user:pw@apt.example.org/a_b", "stable/updates", "apt.example.org_a%5fb_dists_stable_updates_"),
         ("http://apt.example.org/flat", "./", "apt.example.org_flat_._"),
@@ -185,7 +185,7 @@ def test_names_of_lists(uri: str, suite: str, name: str) -> None:
 def test_one_line_sources() -> None:
     text = """\
 # deb http://commented.example.org/ x main
-deb-src http://deb.debian.org/debian bookworm main
+deb-src http://deb.example.org/debian bookworm main
 deb [ arch=amd64 signed-by=/usr/share/keyrings/a.gpg trusted=yes ] https://apt.example.org/a stable main extra # why
 deb http://flat.example.org/ ./
 deb incomplete
@@ -200,7 +200,7 @@ def test_deb822_sources() -> None:
     text = """\
 Types: deb deb-src
 # a comment in a stanza
-URIs: http://deb.debian.org/debian http://mirror.example.org/debian
+URIs: http://deb.example.org/debian http://mirror.example.org/debian
 Suites: bookworm
   bookworm-updates
 Components: main
@@ -216,8 +216,8 @@ Suites: x
 """
     sources = parse.parse_deb822_sources(text, "x.sources")
     assert [(s.uri, s.suite) for s in sources] == [
-        ("http://deb.debian.org/debian", "bookworm"),
-        ("http://deb.debian.org/debian", "bookworm-updates"),
+        ("http://deb.example.org/debian", "bookworm"),
+        ("http://deb.example.org/debian", "bookworm-updates"),
         ("http://mirror.example.org/debian", "bookworm"),
         ("http://mirror.example.org/debian", "bookworm-updates"),
     ]

@@ -33,8 +33,8 @@ from tests.unit.plugins.patching.debian import (
 )
 
 STATUS = "/var/lib/dpkg/status"
-SECURITY_RELEASE = LISTS + "deb.debian.org_debian-security_dists_bookworm-security_InRelease"
-MAIN_RELEASE = LISTS + "deb.debian.org_debian_dists_bookworm_InRelease"
+SECURITY_RELEASE = LISTS + "deb.example.org_debian-security_dists_bookworm-security_InRelease"
+MAIN_RELEASE = LISTS + "deb.example.org_debian_dists_bookworm_InRelease"
 QUIET = [Deb("bash"), Deb("apt", "2.6.1"), Deb("libc6", "2.36-9")]
 FIX = Deb("openssl", "3.0.19-1", [("3.0.22-1", SECURITY)])
 NEWS = Deb("bash", "5.2-1", [("5.2-2", MAIN)])
@@ -160,7 +160,7 @@ def test_a_pin_that_keeps_an_update_away(by: str) -> None:
 
 def test_a_pin_that_hides_a_security_fix_is_told_whatever_it_names() -> None:
     hidden = Deb("openssl", "3.0.19-1", [("3.0.22-1", SECURITY)], candidate="3.0.19-1", priority=-1)
-    files = {"/etc/apt/preferences": "Package: *\nPin: origin deb.debian.org\nPin-Priority: -1\n"}
+    files = {"/etc/apt/preferences": "Package: *\nPin: origin deb.example.org\nPin-Priority: -1\n"}
     result = reviewed(DebianHost([hidden], files=files))
     assert result.finding("patch.packages.held")["severity"] == "medium"
     assert result["verdict"] == "pending"
@@ -168,8 +168,8 @@ def test_a_pin_that_hides_a_security_fix_is_told_whatever_it_names() -> None:
 
 def test_backports_are_no_update() -> None:
     files = {
-        "/etc/apt/sources.list": "deb http://deb.debian.org/debian bookworm-backports main\n",
-        LISTS + "deb.debian.org_debian_dists_bookworm-backports_InRelease": in_release(
+        "/etc/apt/sources.list": "deb http://deb.example.org/debian bookworm-backports main\n",
+        LISTS + "deb.example.org_debian_dists_bookworm-backports_InRelease": in_release(
             "Debian Backports", "bookworm-backports", NOW, None, "NotAutomatic: yes\n"
         ),
     }
@@ -346,7 +346,7 @@ def test_expired(days: int, severity: str) -> None:
     result = reviewed(DebianHost(QUIET, files=files))
     finding = result.finding("patch.repository.expired")
     assert finding["severity"] == severity
-    assert finding["subject"] == "http://deb.debian.org/debian-security bookworm-security"
+    assert finding["subject"] == "http://deb.example.org/debian-security bookworm-security"
     assert f"expired {days} days ago" in finding["summary"]
     assert result["verdict"] == "unknown"
 
@@ -444,7 +444,7 @@ def test_refresh_proves_that_the_lists_are_fresh() -> None:
         MAIN_RELEASE: in_release("Debian", "bookworm", NOW - 50 * DAY),
         SECURITY_RELEASE: in_release("Debian-Security", "bookworm-security", NOW - 50 * DAY),
     }
-    host = refreshing("Hit:1 http://deb.debian.org/debian bookworm InRelease\n", mtimes=old, files=files)
+    host = refreshing("Hit:1 http://deb.example.org/debian bookworm InRelease\n", mtimes=old, files=files)
     result = reviewed(host, refresh=True)
     assert result["verdict"] == "compliant"
     assert result["metadata"]["refreshed"] is True and result["metadata"]["age_days"] == 0
@@ -454,15 +454,15 @@ def test_refresh_proves_that_the_lists_are_fresh() -> None:
 def test_refresh_with_a_mirror_down() -> None:
     did = Ran(
         100,
-        "Hit:1 http://deb.debian.org/debian bookworm InRelease\n"
-        "Err:2 http://deb.debian.org/debian-security bookworm-security InRelease\n"
-        "  Could not connect to deb.debian.org:80 (127.0.0.1). - connect (111: Connection refused)\n",
-        "W: Failed to fetch http://deb.debian.org/debian-security/dists/bookworm-security/InRelease  Could not\n"
+        "Hit:1 http://deb.example.org/debian bookworm InRelease\n"
+        "Err:2 http://deb.example.org/debian-security bookworm-security InRelease\n"
+        "  Could not connect to deb.example.org:80 (127.0.0.1). - connect (111: Connection refused)\n",
+        "W: Failed to fetch http://deb.example.org/debian-security/dists/bookworm-security/InRelease  Could not\n"
         "E: Some index files failed to download. They have been ignored, or old ones used instead.\n",
     )
     result = reviewed(refreshing(did), refresh=True)
     finding = result.finding("patch.repository.unreachable")
-    assert finding["subject"] == "http://deb.debian.org/debian-security bookworm-security"
+    assert finding["subject"] == "http://deb.example.org/debian-security bookworm-security"
     assert "Connection refused" in finding["summary"]
     assert [check for _severity, check, _subject in result.checks()] == ["patch.repository.unreachable"]
     assert result["verdict"] == "unknown"
@@ -470,7 +470,7 @@ def test_refresh_with_a_mirror_down() -> None:
 
 
 def test_refresh_where_apt_answers_0_over_a_dead_mirror() -> None:
-    did = Ran(0, "Err:1 http://deb.debian.org/debian bookworm InRelease\n  Connection timed out\n", "")
+    did = Ran(0, "Err:1 http://deb.example.org/debian bookworm InRelease\n  Connection timed out\n", "")
     result = reviewed(refreshing(did), refresh=True)
     assert result.finding("patch.repository.unreachable")
     assert result["verdict"] == "unknown"
@@ -478,7 +478,7 @@ def test_refresh_where_apt_answers_0_over_a_dead_mirror() -> None:
 
 
 def test_refresh_without_the_key() -> None:
-    line = "GPG error: http://deb.debian.org/debian bookworm InRelease: The following signatures couldn't be verified \
+    line = "GPG error: http://deb.example.org/debian bookworm InRelease: The following signatures couldn't be verified \
 because the public key is not available: NO_PUBKEY 6DBE8569C5888330"
     result = reviewed(refreshing(Ran(100, "", f"W: {line}\n")), refresh=True)
     assert "NO_PUBKEY" in result.finding("patch.repository.unsigned")["summary"]
