@@ -33,11 +33,12 @@ CONNECT = 5
 SAID_LIMIT = 4 * 1024 * 1024
 """Bytes that are read of what the visit says: some 100 a host, were it not for hosts that say more."""
 
-# Plain POSIX sh. The session that runs it does not bear the mark, or it would end itself.
+# Plain sh. The session that runs it does not bear the mark, or it would end itself. Whole entries only: sudo tells its
+# child in SUDO_COMMAND what it runs, which is this text.
 _SCRIPT = """
 s=; [ "$(id -u)" -eq 0 ] || {{ sudo -n true 2>/dev/null && s="sudo -n"; }}
 for signal in TERM KILL; do
-    pids=$($s grep -ls '{mark}={run_id}' /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3)
+    pids=$($s grep -lszxF '{mark}={run_id}' /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3)
     [ -n "$pids" ] || break
     $s kill -$signal $pids 2>/dev/null
     sleep 1
