@@ -161,10 +161,12 @@ def carry_out(
     started: float,
     watch: Callable[[Event], None],
     clock: Callable[[], float] = time.time,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Run a playbook to its end, its time limit, or a signal; leave the results file and the log in ``folder``.
 
-    ``watch`` sees every event that counts, for the display. Call it in the main thread: it takes the signals meanwhile,
+    ``watch`` sees every event that counts, for the display. ``meanwhile`` is called once while ansible-playbook starts:
+    for what takes a moment and is needed at the end. Call it in the main thread: it takes the signals meanwhile,
     and when the run was interrupted by one, they are ignored afterwards.
     Never raises for what Ansible does; raises UpkeepError (NOT_RUN) when it cannot even begin.
     """
@@ -203,7 +205,14 @@ def carry_out(
             return False
 
         variables = _variables(plan, private)
-        runner = _prepare(plan, private, variables, ssh_folder, run_id, token, handle, stop)
+        todo = [meanwhile]
+
+        def to_be_killed() -> bool:
+            while todo:
+                todo.pop()()
+            return stop.now()
+
+        runner = _prepare(plan, private, variables, ssh_folder, run_id, token, handle, to_be_killed)
         with _forgetful_terminal():
             runner.run()
         outcome = _outcome(plan, harvest, stop, log, clock)
@@ -241,7 +250,7 @@ def _prepare(
     run_id: str,
     token: int,
     handle: Callable[[Event], bool],
-    stop: Stop,
+    to_be_killed: Callable[[], bool],
 ) -> Any:
     from ansible_runner.interface import init_runner
 
@@ -265,12 +274,15 @@ def _prepare(
         suppress_env_files=True,
         quiet=True,
         event_handler=handle,
-        cancel_callback=stop.now,
+        cancel_callback=to_be_killed,
         status_handler=_forget_command,
     )
     if "ANSIBLE_HOST_KEY_CHECKING" not in os.environ:
         # ansible-runner turns the check off unless told; ansible.cfg and Ansible's own default (on) shall decide.
         runner.config.env.pop("ANSIBLE_HOST_KEY_CHECKING", None)
+    # ansible-runner sets it; a Python of a local task that is given its module by standard input (pipelining) would
+    # read it byte by byte. The events do not need it: their display callback flushes.
+    runner.config.env.pop("PYTHONUNBUFFERED", None)
     return runner
 
 
@@ -483,7 +495,8 @@ def _signals_to(stop: Stop) -> Iterator[None]:
 def _forgetful_terminal() -> Iterator[None]:
     """pexpect holds all output since its last match, and ansible-runner waits for none: it would hold all of it.
 
-    It also rests for 0.1 ms after each read of at most 2000 bytes, which is for terminals that a person types at.
+    It also rests for 0.1 ms after each read of at most 2000 bytes, which is for terminals that a person types at, and for
+    0.1 s after closing, for a child that then hears of it: ours has ended.
     """
     import pexpect
 
@@ -491,6 +504,7 @@ def _forgetful_terminal() -> Iterator[None]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, maxread=65536, **kwargs)
             self.delayafterread = None
+            self.ptyproc.delayafterclose = 0
 
         def expect(self, *args: Any, **kwargs: Any) -> Any:
             try:

@@ -55,7 +55,7 @@ def measure(contender: Contender) -> Cost:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **contender.env},
+            env={**_plain(), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **contender.env},
         )
         peak = [0]
         watcher = threading.Thread(target=_watch, args=(child.pid, peak), daemon=True)
@@ -69,6 +69,11 @@ def measure(contender: Contender) -> Cost:
             sys.stderr.write(output.read().decode(errors="replace")[-4000:])
             raise SystemExit(f"{contender.name} ended with {child.returncode}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, peak[0])
+
+
+def _plain() -> dict[str, str]:
+    """Our environment without what a developer sets for Python (no bytecode kept, no buffers) and a user does not."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def _watch(pid: int, peak: list[int]) -> None:

@@ -181,7 +181,7 @@ def _run(arguments: argparse.Namespace, config: Config, job: Job | None, plan: P
     outcome: Outcome | None = None
     try:
         with render.Progress(name or Path(plan.playbook).name) as progress:
-            outcome = runner.carry_out(plan, folder, run_id, started, progress.watch)
+            outcome = runner.carry_out(plan, folder, run_id, started, progress.watch, meanwhile=_imports)
     finally:
         if outcome is None:
             store.end_run(run_id, "error", time.time(), "Upkeep itself broke off")
@@ -200,6 +200,13 @@ def _run(arguments: argparse.Namespace, config: Config, job: Job | None, plan: P
         seconds=outcome.finished - started,
     )
     return outcome.error.exit_code if outcome.error else recorded.exit_code
+
+
+def _imports() -> None:
+    """What the end of a run needs: ansible-playbook takes longer to start than this takes."""
+    from rich import console, table  # noqa: F401 - render's
+
+    from .. import record  # noqa: F401 - _kept's
 
 
 def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Path, outcome: Outcome) -> Recorded:
