@@ -495,8 +495,8 @@ def _signals_to(stop: Stop) -> Iterator[None]:
 def _forgetful_terminal() -> Iterator[None]:
     """pexpect holds all output since its last match, and ansible-runner waits for none: it would hold all of it.
 
-    It also rests for 0.1 ms after each read of at most 2000 bytes, which is for terminals that a person types at, and for
-    0.1 s after closing, for a child that then hears of it: ours has ended.
+    It also rests for 0.1 ms after each read of at most 2000 bytes, which is for terminals that a person types at, and
+    for 0.1 s after closing, for a child that then hears of it: ours has ended.
     """
     import pexpect
 
