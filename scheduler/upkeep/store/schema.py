@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import sqlite
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.dialects import postgresql
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration. Revisions are numbers of four digits, so that an older Upkeep knows a newer store."""
 
 VERSION_TABLE = "upkeep_schema"
@@ -84,6 +85,9 @@ runs = Table(
     Column("hosts_ok", Integer, nullable=False),
     Column("hosts_failed", Integer, nullable=False),
     Column("hosts_unreachable", Integer, nullable=False),
+    # Somebody asked for its end; the process that carries it out looks here.
+    Column("cancel_asked", Double),
+    Column("cancel_by", Text, nullable=False, server_default=text("''")),
     Index(None, "started"),
     Index(None, "state"),
 )
@@ -151,6 +155,13 @@ tickets = Table(
     Column("entries", Integer, nullable=False),
     Column("hosts", Integer, nullable=False),
     Column("clocks", JSON, nullable=False),
+    Column("assignee", Text, nullable=False, server_default=text("''")),
+    # While it waits for somebody else the clocks stand still: [[from, to or null, why], …].
+    Column("pauses", JSON, nullable=False, server_default=text("'[]'")),
+    # What people learned from it; the next ticket of the same cause shows it.
+    Column("workaround", Text, nullable=False, server_default=text("''")),
+    Column("root_cause", Text, nullable=False, server_default=text("''")),
+    Column("prevention", Text, nullable=False, server_default=text("''")),
     Index(None, "state"),
     Index(None, "cause"),
     Index(None, "follows"),
@@ -184,6 +195,158 @@ ticket_history = Table(
     Column("run", ForeignKey("runs.number", ondelete="SET NULL")),
     Index(None, "ticket"),
     Index(None, "run"),
+)
+
+# How far a reader of ticket_history has come, by its name.
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# --- the scheduler ----------------------------------------------------------------------------------------------------
+
+job_states = Table(
+    "job_states",
+    metadata,
+    Column("job", Text, primary_key=True),
+    # What it was decided by: occurrences of another schedule are not owed.
+    Column("schedule", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    # Occurrences up to here are decided.
+    Column("cursor", Double, nullable=False),
+    Column("paused", Double),
+    Column("paused_by", Text, nullable=False),
+    Column("paused_why", Text, nullable=False),
+)
+# The claim on one occurrence of one job: whoever inserts the row carries it out, nobody else ever does.
+firings = Table(
+    "firings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("due", Double, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("decided", Double, nullable=False),
+    # When it may begin: its jitter, its window, a lock that is held.
+    Column("not_before", Double, nullable=False),
+    Column("run", String(200)),
+    UniqueConstraint("job", "due"),
+    Index(None, "state"),
+    Index(None, "due"),
+    sqlite_autoincrement=True,
+)
+# Two runs of one lock group are never at work on one host; `*` is all hosts.
+host_locks = Table(
+    "host_locks",
+    metadata,
+    Column("lock", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("run", ForeignKey("runs.number", ondelete="CASCADE"), nullable=False),
+    Column("since", Double, nullable=False),
+    PrimaryKeyConstraint("lock", "host"),
+    Index(None, "run"),
+)
+# The schedulers that are at work, and which of them leads.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pid_start", BigInteger, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("seen", Double, nullable=False),
+    Column("leads", Boolean, nullable=False),
+)
+# A check run's plan that waits for a person's word.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("run", ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("due", Double),
+    Column("state", String(20), nullable=False),
+    Column("plan_hash", String(64), nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("asked", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("answered", Double),
+    Column("answered_by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("applied_by_run", Integer),
+    Column("ticket", ForeignKey("tickets.number", ondelete="SET NULL")),
+    Index(None, "state"),
+    Index(None, "ticket"),
+)
+
+# --- what goes out ----------------------------------------------------------------------------------------------------
+
+# One row for each thing to be done outside, exactly once: `key` names it within its queue (a ticket system, a route).
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("queue", String(100), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("ticket", ForeignKey("tickets.number", ondelete="SET NULL")),
+    Column("kind", String(30), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("changed", Double, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    UniqueConstraint("queue", "key"),
+    Index(None, "queue", "state", "not_before"),
+    Index(None, "ticket"),
+    sqlite_autoincrement=True,
+)
+# A queue that is stopped (its credentials are refused), until a person lets it go on.
+held_queues = Table(
+    "held_queues",
+    metadata,
+    Column("queue", String(100), primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("why", Text, nullable=False),
+)
+# A ticket's image in a ticket system, and what was last read there.
+external_tickets = Table(
+    "external_tickets",
+    metadata,
+    Column("ticket", ForeignKey("tickets.number", ondelete="CASCADE"), nullable=False),
+    Column("system", String(100), nullable=False),
+    Column("remote_id", Text, nullable=False),
+    Column("shown_id", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("assignee", Text, nullable=False),
+    # Identifiers of the comments that were taken over.
+    Column("comments", JSON, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("read", Double),
+    PrimaryKeyConstraint("ticket", "system"),
+    Index(None, "read"),
+)
+
+# Who did what and when. Only ever added to: the database itself refuses to change or remove a row (see the migration).
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", String(50), nullable=False),
+    Column("object", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index(None, "at"),
+    sqlite_autoincrement=True,
 )
 
 

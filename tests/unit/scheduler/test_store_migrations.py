@@ -68,9 +68,12 @@ def make(home: Path) -> None:
     db = sqlite3.connect(home / "upkeep.db")
     db.executescript(
         """
-        INSERT INTO runs VALUES (1,'r1',NULL,'weekly',0,'finished',1,2,3,1,'','','','','',0,0,0,1,0,0,0,1,0,0);
+        INSERT INTO runs VALUES
+          (1,'r1',NULL,'weekly',0,'finished',1,2,3,1,'','','','','',0,0,0,1,0,0,0,1,0,0,NULL,'');
         INSERT INTO findings VALUES (1,'web1','a.b.c','x',1,'s','[]','','{}');
-        INSERT INTO tickets VALUES (1,'k','a.b.c','t','open','P2',1,1,1,NULL,'',NULL,'',0,NULL,1,1,'[["P2",1]]');
+        INSERT INTO tickets VALUES
+          (1,'k','a.b.c','t','open','P2',1,1,1,NULL,'',NULL,'',0,NULL,1,1,'[["P2",1]]',
+          '','[]','','','');
         INSERT INTO ticket_entries VALUES (1,1,'web1','a.b.c','x',1,1,1,1,NULL);
         INSERT INTO ticket_history VALUES (1,1,1,'upkeep','opened','P2',1);
         INSERT INTO counters VALUES ('runs', 1), ('tickets', 1);
