@@ -9,12 +9,12 @@ import io
 import os
 import re
 from dataclasses import dataclass, replace
-from datetime import date, time
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
@@ -22,14 +22,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line
 
-from . import schedule as schedules
 from .config import BUILT_IN, Config, Job, system_zone
-from .durations import duration
+from .config_types import FROM_ELSEWHERE, Days, Duration, ScheduleOf, SecretUrl, Strict, Tags, Texts, WallTime, Zone
 from .errors import UpkeepError
 from .reconcile import GroupBy, Policy, Rule
 from .sla import TARGETS, BusinessHours
 from .sla import Settings as SlaSettings
-from .store.secrets import holds_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,93 +39,14 @@ VALUES_LIMIT = 100_000
 UNKNOWN = "unknown key"
 
 
-def _zone(value: object) -> ZoneInfo:
-    try:
-        if isinstance(value, str):
-            return ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        pass
-    raise ValueError('the name of a time zone, as "Europe/Berlin" or "UTC"')
-
-
-def _texts(value: object) -> list[str]:
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not values or not all(isinstance(item, str) and item for item in values):
-        raise ValueError("a text, or a list of texts")
-    return values
-
-
-def _tags(value: object) -> list[str]:
-    return [tag.strip() for item in _texts(value) for tag in item.split(",")]
-
-
-def _schedule(value: object) -> tuple[schedules.Schedule, str]:
-    if not isinstance(value, (str, dict)):
-        raise ValueError(schedules.FORMS)
-    shown = value if isinstance(value, str) else "; ".join(f"{key} {item}" for key, item in value.items())
-    return schedules.parse(value), shown
-
-
-def _secret(value: object) -> str:
-    """A text that may hold a password: from the environment or a file, never from the configuration itself."""
-    form = "a URL without a password, {env: NAME} or {file: PATH}"
-    if isinstance(value, str):
-        if holds_secret(value):
-            raise ValueError(f"{form}: a password does not belong into this file")
-        return value
-    if not isinstance(value, dict) or len(value) != 1 or not isinstance(next(iter(value.values())), str):
-        raise ValueError(form)
-    kind, name = next(iter(value.items()))
-    if kind == "env":
-        if not os.environ.get(name):
-            raise ValueError(f"the environment variable {name} to be set")
-        return os.environ[name]
-    if kind == "file":
-        try:
-            return Path(name).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"a file {name} that can be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"
-            ) from error
-    raise ValueError(form)
-
-
-Duration = Annotated[float, BeforeValidator(duration)]
-Zone = Annotated[Any, BeforeValidator(_zone)]
-Texts = Annotated[list[str], BeforeValidator(_texts)]
-Tags = Annotated[list[str], BeforeValidator(_tags)]
-ScheduleOf = Annotated[Any, BeforeValidator(_schedule)]
-Secret = Annotated[str, BeforeValidator(_secret)]
-Days = Annotated[Any, BeforeValidator(lambda value: schedules.weekdays(_one_text(value)))]
-
-
-def _one_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError('days, as "Mon-Fri" or "Sat,Sun"')
-    return value
-
-
-def _day_time(value: object) -> time:
-    if not isinstance(value, str):
-        raise ValueError('a time of day in quotation marks, as "09:00"')
-    return time(0) if value.strip() == "24:00" else schedules.wall_time(value)
-
-
-WallTime = Annotated[Any, BeforeValidator(_day_time)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
-
-
-class StoreModel(_Strict):
+class StoreModel(Strict):
     """Where runs and tickets are kept."""
 
-    url: Secret | None = None
+    url: SecretUrl | None = None
     keep_days: Annotated[float, Field(gt=0)] | None = None
 
 
-class JobModel(_Strict):
+class JobModel(Strict):
     """A job."""
 
     playbook: str | None = None
@@ -144,7 +63,7 @@ class JobModel(_Strict):
     time_zone: Zone | None = None
 
 
-class RuleModel(_Strict):
+class RuleModel(Strict):
     """What happens to the findings of some checks."""
 
     check: str
@@ -153,14 +72,14 @@ class RuleModel(_Strict):
     ignore: bool | None = None
 
 
-class TicketsModel(_Strict):
+class TicketsModel(Strict):
     """How findings become tickets."""
 
-    rules: list[RuleModel] = []
+    rules: list[RuleModel] = Field(default_factory=list)
     reopen_within: Duration | None = None
 
 
-class TargetModel(_Strict):
+class TargetModel(Strict):
     """What is promised for one priority."""
 
     react: Duration | None = None
@@ -168,7 +87,7 @@ class TargetModel(_Strict):
     business_hours: bool | None = None
 
 
-class SlaModel(_Strict):
+class SlaModel(Strict):
     """The promises by priority."""
 
     P1: TargetModel | None = None
@@ -177,7 +96,7 @@ class SlaModel(_Strict):
     due_soon: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
-class HoursModel(_Strict):
+class HoursModel(Strict):
     """When people work."""
 
     days: Days | None = None
@@ -186,7 +105,7 @@ class HoursModel(_Strict):
     time_zone: Zone | None = None
 
 
-class FileModel(_Strict):
+class FileModel(Strict):
     """upkeep.yml."""
 
     store: StoreModel | None = None
@@ -381,9 +300,10 @@ def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
             f"the key {place[-1]}",
             "no such key",
         )
-    if place == ("store", "url") and isinstance(item.get("input"), str):
-        found = "a text that is not shown here: it may hold a password"
-    return Problem(line, key, "wrong value", _expected(kind, item), found)
+    expected = _expected(kind, item)
+    if FROM_ELSEWHERE in expected and isinstance(item.get("input"), str):
+        found = "a text that is not shown here: it may be a secret"
+    return Problem(line, key, "wrong value", expected, found)
 
 
 def _expected(kind: str, item: Mapping[str, Any]) -> str:
@@ -412,22 +332,17 @@ def _expected(kind: str, item: Mapping[str, Any]) -> str:
 def _known_keys(place: Sequence[int | str]) -> list[str]:
     """The keys that a block may have; the block is named by its place."""
     model: type[BaseModel] = FileModel
-    nested: dict[str, type[BaseModel]] = {
-        "store": StoreModel,
-        "jobs": JobModel,
-        "rules": RuleModel,
-        "tickets": TicketsModel,
-        "sla": SlaModel,
-        "P1": TargetModel,
-        "P2": TargetModel,
-        "P3": TargetModel,
-        "business_hours": HoursModel,
-    }
-    if place:
-        model = nested["jobs"] if place[0] == "jobs" else FileModel
-        for part in place if place[0] != "jobs" else ():
-            model = nested.get(str(part), model)
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _block(model.model_fields[part].annotation) or model
     return list(model.model_fields)
+
+
+def _block(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation: its own, or that of a list's items or a mapping's values."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_block, get_args(annotation))), None)
 
 
 def _line(tree: Any, place: Sequence[int | str]) -> int:
