@@ -88,6 +88,8 @@ runs = Table(
     # Somebody asked for its end; the process that carries it out looks here.
     Column("cancel_asked", Double),
     Column("cancel_by", Text, nullable=False, server_default=text("''")),
+    # Its process's sign of life, by the database's clock: how other machines tell that its own has died.
+    Column("seen", Double),
     Index(None, "started"),
     Index(None, "state"),
 )
@@ -234,6 +236,15 @@ firings = Table(
     # When it may begin: its jitter, its window, a lock that is held.
     Column("not_before", Double, nullable=False),
     Column("run", String(200)),
+    # Until when it may be at work (its window, a freeze), and when it must have begun; null: no such time.
+    Column("until", Double),
+    Column("begin_by", Double),
+    # Processes that were started for it; whichever of them registers its run first carries it out.
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("launched", Double),
+    # A second run of it, after the first was cut off, is limited to these hosts.
+    Column("hosts", JSON),
+    Column("ended", Double),
     UniqueConstraint("job", "due"),
     Index(None, "state"),
     Index(None, "due"),
@@ -339,14 +350,16 @@ external_tickets = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("at", Double, nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", String(50), nullable=False),
     Column("object", Text, nullable=False),
     Column("detail", JSON, nullable=False),
+    # Of this row and the digest of the one before: see store/audit.py.
+    Column("digest", String(64), nullable=False),
     Index(None, "at"),
-    sqlite_autoincrement=True,
+    Index(None, "object"),
 )
 
 

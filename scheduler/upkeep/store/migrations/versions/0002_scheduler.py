@@ -26,16 +26,17 @@ def upgrade() -> None:
     """Make the tables, and the columns that they lean on."""
     op.create_table(
         "audit",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("action", sa.String(length=50), nullable=False),
         sa.Column("object", sa.Text(), nullable=False),
         sa.Column("detail", sa.JSON(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
-        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_audit_at"), "audit", ["at"], unique=False)
+    op.create_index(op.f("ix_audit_object"), "audit", ["object"], unique=False)
 
     op.create_table(
         "cursors",
@@ -54,6 +55,12 @@ def upgrade() -> None:
         sa.Column("decided", sa.Double(), nullable=False),
         sa.Column("not_before", sa.Double(), nullable=False),
         sa.Column("run", sa.String(length=200), nullable=True),
+        sa.Column("until", sa.Double(), nullable=True),
+        sa.Column("begin_by", sa.Double(), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("launched", sa.Double(), nullable=True),
+        sa.Column("hosts", sa.JSON(), nullable=True),
+        sa.Column("ended", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_firings")),
         sa.UniqueConstraint("job", "due", name=op.f("uq_firings_job_due")),
         sqlite_autoincrement=True,
@@ -168,6 +175,7 @@ def upgrade() -> None:
 
     op.add_column("runs", sa.Column("cancel_asked", sa.Double(), nullable=True))
     op.add_column("runs", sa.Column("cancel_by", sa.Text(), server_default=sa.text("''"), nullable=False))
+    op.add_column("runs", sa.Column("seen", sa.Double(), nullable=True))
 
     op.add_column("tickets", sa.Column("assignee", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("tickets", sa.Column("pauses", sa.JSON(), server_default=sa.text("'[]'"), nullable=False))
