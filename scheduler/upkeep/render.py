@@ -259,15 +259,25 @@ def show_run(
 
 
 def show_skipped(out: Console, skipped: Sequence[Mapping[str, Any]]) -> None:
-    """The checks that do not apply to some hosts, those of most hosts first: why, and how to have them."""
+    """The checks that do not apply to some hosts, those of most hosts first: why, and how to have them.
+
+    What one setting would bring stands in one line, without the reasons.
+    """
     if not skipped:
         return
     out.print(text(f"Not applicable: {count(len({skip['check'] for skip in skipped}), 'check')}", "bold"))
-    for skip in sorted(skipped, key=lambda skip: -skip["hosts"])[:SKIPPED_ROWS]:
-        force = f"; to have it: {skip['force']}" if skip["force"] else ""
-        out.print(indented(f"{skip['check']} ({count(skip['hosts'], 'host')}): {skip['why']}{force}", 2, "dim"))
-    if len(skipped) > SKIPPED_ROWS:
-        out.print(indented(f"… and {len(skipped) - SKIPPED_ROWS} more; --json shows all", 2, "dim"))
+    together: dict[str, list[Mapping[str, Any]]] = {}
+    for skip in sorted(skipped, key=lambda skip: -skip["hosts"]):
+        together.setdefault(skip["force"] or f"{skip['check']} {skip['why']}", []).append(skip)
+    for skips in list(together.values())[:SKIPPED_ROWS]:
+        checks = list(dict.fromkeys(skip["check"] for skip in skips))
+        named = f"{', '.join(checks)} ({count(skips[0]['hosts'], 'host')})"
+        why = f": {skips[0]['why']}" if len(checks) == 1 else ""
+        force = f"; to have {'it' if len(checks) == 1 else 'them'}: {skips[0]['force']}" if skips[0]["force"] else ""
+        out.print(indented(named + why + force, 2, "dim"))
+    left_out = list(together.values())[SKIPPED_ROWS:]
+    if left_out:
+        out.print(indented(f"… and {sum(map(len, left_out))} more; --json shows all", 2, "dim"))
     out.print()
 
 

@@ -122,6 +122,18 @@ def test_many_reasons_for_which_checks_do_not_apply_are_cut(capsys: pytest.Captu
     assert len(lines) == render.SKIPPED_ROWS + 2
 
 
+def test_checks_that_one_setting_would_bring_share_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    in_container = {"why": "a container", "force": "host_kind: machine", "hosts": 2}
+    other = {"check": "a.b.c", "why": "no systemd", "force": "", "hosts": 9}
+    skips = [{"check": "a.disk.bad", **in_container}, other, {"check": "a.clock.off", **in_container}]
+    render.show_skipped(render.console(), skips)
+    assert [line.rstrip() for line in capsys.readouterr().out.rstrip().splitlines()] == [
+        "Not applicable: 3 checks",
+        "  a.b.c (9 hosts): no systemd",
+        "  a.disk.bad, a.clock.off (2 hosts); to have them: host_kind: machine",
+    ]
+
+
 @pytest.mark.parametrize("columns", [60, 80, 160])
 def test_a_sentence_stays_readable_on_a_narrow_terminal(
     columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
