@@ -106,6 +106,23 @@ run_hosts = Table(
     PrimaryKeyConstraint("run", "host"),
 )
 
+# Where each host stands with each job, by the newest run that was recorded ("" is a playbook that is no job): what is
+# asked often and must not cost a walk through all runs, and what is still known when retention has removed the run.
+job_hosts = Table(
+    "job_hosts",
+    metadata,
+    Column("job", Text, nullable=False),
+    Column("check_mode", Boolean, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    # When that run began; when the last one ended that did all its tasks here, and came to its own end.
+    Column("seen", Double, nullable=False),
+    Column("succeeded", Double),
+    PrimaryKeyConstraint("job", "check_mode", "host"),
+    Index(None, "seen"),
+    sqlite_with_rowid=False,
+)
+
 findings = Table(
     "findings",
     metadata,
@@ -313,18 +330,33 @@ outbox = Table(
     Column("created", Double, nullable=False),
     Column("changed", Double, nullable=False),
     Column("error", Text, nullable=False),
+    # Whoever sends it just now; an attempt is written down before anything goes out.
     Column("holder", Text, nullable=False),
+    # When an attempt was learned of whose outcome nobody knows: what goes out next must look first.
+    Column("unsure", Double),
     UniqueConstraint("queue", "key"),
     Index(None, "queue", "state", "not_before"),
     Index(None, "ticket"),
     sqlite_autoincrement=True,
 )
-# A queue that is stopped (its credentials are refused), until a person lets it go on.
+# A queue that is stopped (its credentials are refused), until a probe or a person lets it go on.
 held_queues = Table(
     "held_queues",
     metadata,
     Column("queue", String(100), primary_key=True),
     Column("since", Double, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("probes", Integer, nullable=False),
+    Column("next_probe", Double, nullable=False),
+)
+# A queue whose system does not answer, or asked for patience: nothing is sent before `until`. Any success ends it.
+paused_queues = Table(
+    "paused_queues",
+    metadata,
+    Column("queue", String(100), primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("failures", Integer, nullable=False),
     Column("why", Text, nullable=False),
 )
 # A ticket's image in a ticket system, and what was last read there.

@@ -21,6 +21,19 @@ _POSTGRESQL = (
     "CREATE TRIGGER audit_whole BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION upkeep_audit_refuse()",
 )
 
+# What the runs that are there already say, by their newest.
+_JOB_HOSTS = """
+INSERT INTO job_hosts (job, check_mode, host, state, seen, succeeded)
+SELECT job, check_mode, host, state, started, succeeded FROM (
+  SELECT coalesce(r.job, '') AS job, r.check_mode, h.host, h.state, r.started,
+    max(CASE WHEN h.state = 'ok' AND r.state = 'finished' AND r.complete THEN r.finished END)
+      OVER (PARTITION BY coalesce(r.job, ''), r.check_mode, h.host) AS succeeded,
+    row_number() OVER (PARTITION BY coalesce(r.job, ''), r.check_mode, h.host
+      ORDER BY r.started DESC, r.number DESC) AS place
+  FROM run_hosts h JOIN runs r ON r.number = h.run WHERE r.recorded IS NOT NULL
+) AS ranked WHERE place = 1
+"""
+
 
 def upgrade() -> None:
     """Make the tables, and the columns that they lean on."""
@@ -73,7 +86,18 @@ def upgrade() -> None:
         sa.Column("queue", sa.String(length=100), nullable=False),
         sa.Column("since", sa.Double(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("probes", sa.Integer(), nullable=False),
+        sa.Column("next_probe", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("queue", name=op.f("pk_held_queues")),
+    )
+    op.create_table(
+        "paused_queues",
+        sa.Column("queue", sa.String(length=100), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("queue", name=op.f("pk_paused_queues")),
     )
     op.create_table(
         "job_states",
@@ -165,6 +189,7 @@ def upgrade() -> None:
         sa.Column("changed", sa.Double(), nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
         sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("unsure", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["ticket"], ["tickets.number"], name=op.f("fk_outbox_ticket"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sa.UniqueConstraint("queue", "key", name=op.f("uq_outbox_queue_key")),
@@ -172,6 +197,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_outbox_queue_state_not_before"), "outbox", ["queue", "state", "not_before"], unique=False)
     op.create_index(op.f("ix_outbox_ticket"), "outbox", ["ticket"], unique=False)
+
+    op.create_table(
+        "job_hosts",
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("check_mode", sa.Boolean(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("seen", sa.Double(), nullable=False),
+        sa.Column("succeeded", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("job", "check_mode", "host", name=op.f("pk_job_hosts")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_job_hosts_seen"), "job_hosts", ["seen"], unique=False)
+    op.execute(_JOB_HOSTS)
 
     op.add_column("runs", sa.Column("cancel_asked", sa.Double(), nullable=True))
     op.add_column("runs", sa.Column("cancel_by", sa.Text(), server_default=sa.text("''"), nullable=False))
