@@ -29,6 +29,7 @@ COMMANDS = {
     "tickets": "what is open, with its SLA clocks; acknowledge, comment, resolve",
     "runs": "what ran, and how it went",
     "jobs": "which jobs there are, and when they are due",
+    "audit": "who did what, and when; is its record whole",
     "config": "check the configuration",
     "doctor": "is this set-up right, and what is missing",
 }

@@ -68,12 +68,14 @@ def make(home: Path) -> None:
     db = sqlite3.connect(home / "upkeep.db")
     db.executescript(
         """
-        INSERT INTO runs VALUES
-          (1,'r1',NULL,'weekly',0,'finished',1,2,3,1,'','','','','',0,0,0,1,0,0,0,1,0,0,NULL,'');
+        INSERT INTO runs (number, id, playbook, check_mode, state, started, finished, recorded, complete, actor,
+          artifacts, message, node, boot, pid, pid_start, critical, high, medium, low, info, hosts_ok, hosts_failed,
+          hosts_unreachable)
+        VALUES (1,'r1','weekly',0,'finished',1,2,3,1,'','','','','',0,0,0,1,0,0,0,1,0,0);
         INSERT INTO findings VALUES (1,'web1','a.b.c','x',1,'s','[]','','{}');
-        INSERT INTO tickets VALUES
-          (1,'k','a.b.c','t','open','P2',1,1,1,NULL,'',NULL,'',0,NULL,1,1,'[["P2",1]]',
-          '','[]','','','');
+        INSERT INTO tickets (number, key, cause, title, state, priority, rank, opened, updated, acknowledged_by,
+          resolved_by, reopened, entries, hosts, clocks)
+        VALUES (1,'k','a.b.c','t','open','P2',1,1,1,'','',0,1,1,'[["P2",1]]');
         INSERT INTO ticket_entries VALUES (1,1,'web1','a.b.c','x',1,1,1,1,NULL);
         INSERT INTO ticket_history VALUES (1,1,1,'upkeep','opened','P2',1);
         INSERT INTO counters VALUES ('runs', 1), ('tickets', 1);
