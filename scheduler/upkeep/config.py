@@ -22,6 +22,9 @@ from .sla import Settings as SlaSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .calendar.decide import After, CatchUp
+    from .calendar.freezes import Freeze
+    from .calendar.windows import Window
     from .schedule import Schedule
 
 FILE_NAME = "upkeep.yml"
@@ -48,6 +51,31 @@ class Job:
     schedule_text: str = ""
     time_zone: ZoneInfo | None = None
     """None: the configuration's."""
+    holidays: str = "run"
+    """What becomes of a time on a holiday: run | skip | next | previous (working day). In ``schedule`` already."""
+    windows: tuple[Window, ...] = ()
+    """When it may be at work; none: always."""
+    windows_text: tuple[str, ...] = ()
+    overrun: str = "tell"
+    """When it is not over at its window's end: tell (a finding; it goes on) | stop (it is ended)."""
+    jitter: float = 0.0
+    """Seconds over which its beginning is spread."""
+    misfire: float | None = None
+    """Seconds that it may begin late; None: see calendar/decide.py."""
+    catch_up: CatchUp = "once"
+    catch_up_limit: int = 10
+    after: tuple[After, ...] = ()
+    """Jobs that have to have run before."""
+    changes: bool = True
+    """Whether it changes systems."""
+    locks: tuple[str, ...] = ("changes",)
+    """Lock groups: two runs with a group in common are never at work on one host."""
+    approve: bool = False
+    """Whether it runs in check mode first, and applies that only with a person's word."""
+    priority: int = 50
+    """Which goes first when not all can: the higher one (0 to 100)."""
+    own_time_limit: bool = False
+    """Whether the file says its time limit, or it is the built-in one, which only ends what hangs."""
 
 
 BUILT_IN_TIME_LIMIT = 4 * 3600.0
@@ -61,18 +89,24 @@ BUILT_IN = {
             "upkeep.maintenance.weekly",
             "The weekly review: patch state and capacity. Reads only.",
             time_limit=BUILT_IN_TIME_LIMIT,
+            changes=False,
+            locks=(),
         ),
         Job(
             "patch_state",
             "upkeep.maintenance.patch_state",
             "Pending updates, restarts due, end of life. Reads only.",
             time_limit=BUILT_IN_TIME_LIMIT,
+            changes=False,
+            locks=(),
         ),
         Job(
             "capacity",
             "upkeep.maintenance.capacity",
             "What fills up and when; failed units, clocks, disks. Reads only.",
             time_limit=BUILT_IN_TIME_LIMIT,
+            changes=False,
+            locks=(),
         ),
     )
 }
@@ -112,6 +146,8 @@ class Config:
     jobs: Mapping[str, Job] = field(default_factory=lambda: dict(BUILT_IN))
     policy: Policy = field(default_factory=Policy)
     sla: SlaSettings = field(default_factory=lambda: SlaSettings(hours=BusinessHours(time_zone=system_zone().key)))
+
+    freezes: tuple[Freeze, ...] = ()
 
     def inventory_of(self, job: Job | None, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The inventory to use: the one given, the job's, the configuration's, or this machine."""
