@@ -15,7 +15,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from sqlalchemy import case, delete, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import (
     SEVERITIES,
@@ -155,6 +155,8 @@ def _record(
         silent = silent_hosts(intake.worst, intake.hosts_by_state) | intake.muted
         _keep_coverage(connection, intake.coverage, silent, header.check_mode, began, now)
     _keep_run(connection, number, intake, state=state, finished=finished, recorded=now, complete=complete, job=job)
+    named = job if job is not None else row.job if row is not None else None
+    _keep_job_hosts(connection, named or "", header.check_mode, intake, began, at if complete else None)
     notes = [*intake.notes(), *_notes(intake, complete, header.check_mode, superseded)]
     return _answer(connection, number, told, notes, findings_limit, already=False)
 
@@ -499,6 +501,35 @@ def _keep_run(connection: Connection, number: int, intake: _Intake, **values: An
     rows = list(intake.hosts.values())
     if rows:
         connection.execute(insert(schema.run_hosts), rows)
+
+
+def _keep_job_hosts(
+    connection: Connection, job: str, check_mode: bool, intake: _Intake, began: float, succeeded: float | None
+) -> None:
+    """Where each host stands with a job now; a run that is recorded late does not unsay a newer one."""
+    table = schema.job_hosts
+    statement = schema.upsert(connection, table)
+    new = statement.excluded
+    known = case((table.c.succeeded >= func.coalesce(new.succeeded, 0), table.c.succeeded), else_=new.succeeded)
+    told = {
+        "state": case((new.seen >= table.c.seen, new.state), else_=table.c.state),
+        "seen": case((new.seen >= table.c.seen, new.seen), else_=table.c.seen),
+        "succeeded": case((new.succeeded.is_(None), table.c.succeeded), else_=known),
+    }
+    key = {"job": job, "check_mode": check_mode}
+    rows = [
+        {
+            **key,
+            "host": host,
+            "state": state,
+            "seen": began,
+            "succeeded": succeeded if state == "ok" else None,
+        }
+        for host, state in intake.hosts_by_state.items()
+    ]
+    if rows:
+        keys = ["job", "check_mode", "host"]
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=told), rows)
 
 
 def _notes(intake: _Intake, complete: bool, check_mode: bool, superseded: set[Identity]) -> Iterator[str]:

@@ -201,4 +201,5 @@ class Store:
             unused = old & ~exists().where(entries.c.run == all_runs.c.number)
             removed_runs = connection.execute(sql_delete(all_runs).where(unused)).rowcount
             connection.execute(sql_delete(schema.coverage).where(schema.coverage.c.at < before))
+            connection.execute(sql_delete(schema.job_hosts).where(schema.job_hosts.c.seen < before))
         return Pruned(runs=removed_runs, findings=removed, tickets=removed_tickets)
