@@ -177,6 +177,8 @@ tickets = Table(
     Column("assignee", Text, nullable=False, server_default=text("''")),
     # While it waits for somebody else the clocks stand still: [[from, to or null, why], …].
     Column("pauses", JSON, nullable=False, server_default=text("'[]'")),
+    # How it went before it was reopened, for the SLA's report: a mapping for each time (see store/tickets.py).
+    Column("cycles", JSON, nullable=False, server_default=text("'[]'")),
     # What people learned from it; the next ticket of the same cause shows it.
     Column("workaround", Text, nullable=False, server_default=text("''")),
     Column("root_cause", Text, nullable=False, server_default=text("''")),
@@ -253,14 +255,15 @@ firings = Table(
     # When it may begin: its jitter, its window, a lock that is held.
     Column("not_before", Double, nullable=False),
     Column("run", String(200)),
-    # Until when it may be at work (its window, a freeze), and when it must have begun; null: no such time.
+    # The end of the window that it begins in.
     Column("until", Double),
-    Column("begin_by", Double),
     # Processes that were started for it; whichever of them registers its run first carries it out.
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("launched", Double),
     # A second run of it, after the first was cut off, is limited to these hosts.
     Column("hosts", JSON),
+    # Patterns of hosts that a freeze takes out of it.
+    Column("without", JSON),
     Column("ended", Double),
     UniqueConstraint("job", "due"),
     Index(None, "state"),

@@ -69,10 +69,10 @@ def upgrade() -> None:
         sa.Column("not_before", sa.Double(), nullable=False),
         sa.Column("run", sa.String(length=200), nullable=True),
         sa.Column("until", sa.Double(), nullable=True),
-        sa.Column("begin_by", sa.Double(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("launched", sa.Double(), nullable=True),
         sa.Column("hosts", sa.JSON(), nullable=True),
+        sa.Column("without", sa.JSON(), nullable=True),
         sa.Column("ended", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_firings")),
         sa.UniqueConstraint("job", "due", name=op.f("uq_firings_job_due")),
@@ -218,6 +218,7 @@ def upgrade() -> None:
 
     op.add_column("tickets", sa.Column("assignee", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("tickets", sa.Column("pauses", sa.JSON(), server_default=sa.text("'[]'"), nullable=False))
+    op.add_column("tickets", sa.Column("cycles", sa.JSON(), server_default=sa.text("'[]'"), nullable=False))
     op.add_column("tickets", sa.Column("workaround", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("tickets", sa.Column("root_cause", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("tickets", sa.Column("prevention", sa.Text(), server_default=sa.text("''"), nullable=False))
