@@ -31,7 +31,7 @@ from ..reconcile import (
     Resolved,
 )
 from . import schema, tickets
-from .model import OPEN, RESOLVED, UPKEEP, TicketChange
+from .model import ACKNOWLEDGED, OPEN, RESOLVED, UPKEEP, WAITING, TicketChange
 from .runs import next_number
 
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ class _Touched:
     seen: list[EntryUpdated] = field(default_factory=list)
     cleared: list[EntryCleared] = field(default_factory=list)
     resolved: bool = False
+    continued: bool = False
+    """It waited, and its priority rose: its clocks run again."""
+    learned: str = ""
 
 
 def apply(
@@ -103,7 +106,8 @@ def apply(
         if work.what != "seen":
             values["updated"] = now
         if work.resolved:
-            values |= {"state": RESOLVED, "resolved": now, "resolved_by": UPKEEP}
+            pauses = connection.scalar(select(_TICKETS.c.pauses).where(_TICKETS.c.number == work.number)) or []
+            values |= {"state": RESOLVED, "resolved": now, "resolved_by": UPKEEP, "pauses": tickets.ended(pauses, now)}
         if values:
             connection.execute(update(_TICKETS).where(_TICKETS.c.number == work.number).values(**values))
     tickets.write_history(connection, (line for work in touched for line in _history(work, run)), UPKEEP, now)
@@ -170,25 +174,26 @@ def _open(
     ]
     if rows:
         connection.execute(insert(_TICKETS), rows)
+        taught = tickets.taught(connection, min(work.number for work in opened))
+        for work, cause in zip(opened, causes, strict=True):
+            lessons = tickets.nearest(taught, cause) if taught else []
+            work.learned = tickets.lesson_line(lessons[0]) if lessons else ""
 
 
 def _reopen(connection: Connection, work: _Touched, now: float) -> None:
-    values = {
-        "state": OPEN,
-        "priority": work.priority,
-        "acknowledged": None,
-        "acknowledged_by": "",
-        "resolved": None,
-        "resolved_by": "",
-        "reopened": _TICKETS.c.reopened + 1,
-        "clocks": [[work.priority, now]],
-    }
+    ticket = tickets.of_numbers(connection, [work.number])[work.number]
+    values = tickets.again(ticket, work.priority, now, still=bool(work.seen))
     connection.execute(update(_TICKETS).where(_TICKETS.c.number == work.number).values(**values))
 
 
 def _raise_priority(connection: Connection, work: _Touched, now: float) -> None:
-    clocks = connection.scalar(select(_TICKETS.c.clocks).where(_TICKETS.c.number == work.number)) or []
-    values = {"priority": work.priority, "clocks": [*clocks, [work.priority, now]]}
+    columns = (_TICKETS.c.clocks, _TICKETS.c.state, _TICKETS.c.pauses)
+    row = connection.execute(select(*columns).where(_TICKETS.c.number == work.number)).one()
+    values: dict[str, Any] = {"priority": work.priority, "clocks": [*row.clocks, [work.priority, now]]}
+    if row.state == WAITING:
+        # It was let wait as what it was; as what it became it does not wait for anybody.
+        work.continued = True
+        values |= {"state": ACKNOWLEDGED, "pauses": tickets.ended(row.pauses, now)}
     connection.execute(update(_TICKETS).where(_TICKETS.c.number == work.number).values(**values))
 
 
@@ -239,11 +244,14 @@ def _history(work: _Touched, run: int) -> Iterator[tuple[int, str, str, int]]:
         return work.number, kind, text, run
 
     if work.what == "opened":
-        yield line("opened", work.priority + (f", after #{work.follows}" if work.follows else ""))
+        after = f", after #{work.follows}" if work.follows else ""
+        yield line("opened", work.priority + after + (f"; {work.learned}" if work.learned else ""))
     elif work.what == "reopened":
         yield line("reopened", f"{work.priority}: the fault is there {'still' if work.seen else 'again'}")
     elif work.old_priority is not None:
         yield line("priority", f"{work.old_priority} → {work.priority}")
+    if work.continued:
+        yield line("continued", "its priority rose")
     if work.added:
         yield line("added", _named(entry.identity for entry in work.added))
     for why, kind in ((CLEAN, "cleared"), (IGNORED, "ignored"), (MOVED, "moved")):

@@ -41,6 +41,7 @@ FIRST = "0" * 64
 """The digest before the first row."""
 
 _AUDIT = schema.audit
+_CONFIG = "configuration"
 
 
 @dataclass(frozen=True)
@@ -160,25 +161,28 @@ def digests(connection: Connection) -> dict[int, str]:
 
 
 def note_config(connection: Connection, path: Path | None, actor: str, now: float) -> None:
-    """Say that the configuration is another one than that of the run before, by its digest; else nothing.
+    """Say that the configuration is another one than before, by its digest; nothing when it is the same.
 
     It is called where work begins: who edits a file with an editor cannot be seen, but from when on it held can. The
     actor is therefore the one who first worked with it. A file that cannot be read is not noted: its user is told.
     """
+    changed = config_change(connection, path)
+    if changed:
+        write(connection, actor, "config.changed", _CONFIG, changed, now)
+
+
+def config_change(connection: Connection, path: Path | None) -> dict[str, str]:
+    """What note_config would write; empty when the configuration is the one that was noted last."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path is not None else ""
     except OSError:
-        return
-    name = "configuration"
-    row = connection.execute(
-        select(_AUDIT.c.detail).where(_AUDIT.c.object == name).order_by(_AUDIT.c.id.desc()).limit(1)
-    ).first()
-    known = dict(row.detail) if row is not None else {}
-    now_in_force = {"file": str(path) if path is not None else "", "sha256": digest}
-    if {key: known.get(key) for key in now_in_force} == now_in_force or (row is None and path is None):
-        return
-    before = {"before": known["sha256"]} if known.get("sha256") else {}
-    write(connection, actor, "config.changed", name, {**now_in_force, **before}, now)
+        return {}
+    newest = select(_AUDIT.c.detail).where(_AUDIT.c.object == _CONFIG).order_by(_AUDIT.c.id.desc()).limit(1)
+    known = connection.scalar(newest) or {"file": "", "sha256": ""}
+    file = str(path) if path is not None else ""
+    if (known.get("file"), known.get("sha256")) == (file, digest):
+        return {}
+    return {"file": file, "sha256": digest, "before": known.get("sha256", "")}
 
 
 def _all(connection: Connection) -> Iterator[Act]:

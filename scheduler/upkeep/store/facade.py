@@ -11,12 +11,13 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import exists, select, update
 
 from ..errors import UpkeepError
-from . import errors, runs, schema, tickets
-from .model import RESOLVED, RUN_STATES, RUNNING, Pruned
+from . import audit, errors, firings, locks, runs, schema, tickets
+from .model import RESOLVED, RUN_STATES, RUNNING, UNRESOLVED, UPKEEP, Pruned
 from .process import this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from .database import Database
@@ -71,8 +72,14 @@ class Store:
         check_mode: bool = False,
         actor: str = "",
         artifacts: str = "",
+        wanted: Sequence[locks.Wanted] = (),
+        firing: int | None = None,
     ) -> Run:
-        """Register a run of this process as under way; UpkeepError (WRONG_USE) when the id is known already."""
+        """Register a run of this process as under way, with the locks that it wants and the firing that it carries out.
+
+        UpkeepError (WRONG_USE) when the id is known already, locks.Busy when another run holds what it wants,
+        locks.NotOurs when the firing is not (any more) to be begun; then nothing is registered.
+        """
         with self.database.write() as connection:
             runs.mark_lost(connection)
             if runs.by_id(connection, run_id) is not None:
@@ -82,7 +89,12 @@ class Store:
                     found=run_id,
                     remedy=f"See it: upkeep runs show {run_id}",
                 )
-            runs.insert(
+            holder = locks.holder(connection, wanted)
+            if holder is not None:
+                raise locks.Busy(holder)
+            if firing is not None and not firings.begin(connection, firing, run_id):
+                raise locks.NotOurs(firing)
+            number = runs.insert(
                 connection,
                 run_id,
                 playbook,
@@ -92,8 +104,13 @@ class Store:
                 check_mode=check_mode,
                 actor=actor,
                 artifacts=artifacts,
+                seen=started,
             )
-            return runs.one(connection, run_id)
+            locks.take(connection, number, wanted, started)
+            run = runs.one(connection, run_id)
+            detail = {"job": job, "playbook": playbook, "check_mode": check_mode, "id": run_id}
+            audit.write(connection, actor or UPKEEP, "run.started", f"run {run.number}", detail, started)
+            return run
 
     def end_run(self, run_id: str, state: str, finished: float, message: str = "") -> Run:
         """Say how a run ended (one of RUN_STATES without running) and why; its results are not touched."""
@@ -103,7 +120,19 @@ class Store:
             run = runs.one(connection, run_id)
             values = {"state": state, "finished": finished, "message": tickets.clean_text(message)}
             connection.execute(update(schema.runs).where(schema.runs.c.number == run.number).values(**values))
+            locks.free(connection, run.number)
+            firings.follow(connection, finished)
+            detail = {"state": state, "message": values["message"], "job": run.job}
+            audit.write(connection, run.actor or UPKEEP, "run.ended", f"run {run.number}", detail, finished)
             return runs.one(connection, run.number)
+
+    def note_config(self, path: Path | None, actor: str, now: float) -> None:
+        """Write into the audit that the configuration is another one than that of the run before."""
+        with self.database.read() as connection:
+            changed = audit.config_change(connection, path)
+        if changed:
+            with self.database.write() as connection:
+                audit.note_config(connection, path, actor, now)
 
     def _mark_lost(self) -> None:
         with self.database.read() as connection:
@@ -144,7 +173,7 @@ class Store:
 
     def tickets(
         self,
-        state: str | Collection[str] | None = ("open", "acknowledged"),
+        state: str | Collection[str] | None = UNRESOLVED,
         *,
         priority: str | None = None,
         host: str | None = None,
@@ -173,6 +202,36 @@ class Store:
             tickets.resolve(connection, number, actor, text, now)
         return self.ticket(number)
 
+    def assign(self, number: int, actor: str, assignee: str, now: float) -> TicketDetail:
+        """Say whose it is; "" for nobody's. Harmless when it is theirs already; WRONG_USE when it is resolved."""
+        with self.database.write() as connection:
+            tickets.assign(connection, number, actor, assignee, now)
+        return self.ticket(number)
+
+    def wait(self, number: int, actor: str, why: str, now: float) -> TicketDetail:
+        """It waits for somebody else, and its clocks stand still. Harmless when it does; WRONG_USE when resolved."""
+        with self.database.write() as connection:
+            tickets.wait(connection, number, actor, why, now)
+        return self.ticket(number)
+
+    def go_on(self, number: int, actor: str, text: str, now: float) -> TicketDetail:
+        """It waits no more, and its clocks run again. WRONG_USE when it does not wait."""
+        with self.database.write() as connection:
+            tickets.go_on(connection, number, actor, text, now)
+        return self.ticket(number)
+
+    def learn(self, number: int, actor: str, what: str, text: str, now: float) -> TicketDetail:
+        """Write down what was learned: a workaround, root_cause or prevention; also when it is resolved."""
+        with self.database.write() as connection:
+            tickets.learn(connection, number, actor, what, text, now)
+        return self.ticket(number)
+
+        Tickets go when they were resolved before, with their entries; open ones stay, with all that they show, and those
+        into which people wrote what they learned stay too.
+        with self.database.write() as connection:
+            tickets.reopen(connection, number, actor, text, now)
+        return self.ticket(number)
+
     def comment(self, number: int, actor: str, text: str, now: float) -> TicketDetail:
         """Write a line into its history; WRONG_USE when the text is empty."""
         with self.database.write() as connection:
@@ -182,12 +241,14 @@ class Store:
     def prune(self, now: float, keep_days: float) -> Pruned:
         """Retention: remove what is older than ``keep_days`` days and shown by no ticket.
 
-        Tickets go when they were resolved before, with their entries; open ones stay, with all that they show.
+        Tickets go when they were resolved before, with their entries; open ones stay, with all that they show, and so do
+        those into which people wrote what they learned.
         """
         before = now - keep_days * DAY
         entries, found, all_runs, all_tickets = schema.ticket_entries, schema.findings, schema.runs, schema.tickets
         with self.database.write() as connection:
-            done = (all_tickets.c.state == RESOLVED) & (all_tickets.c.resolved < before)
+            # What people learned is for the next ticket of that cause, which may come years later.
+            done = (all_tickets.c.state == RESOLVED) & (all_tickets.c.resolved < before) & ~tickets.TAUGHT
             removed_tickets = connection.execute(sql_delete(all_tickets).where(done)).rowcount
             old = (all_runs.c.started < before) & (all_runs.c.state != RUNNING)
             shown = exists().where(

@@ -17,8 +17,11 @@ RUN_STATES = (RUNNING, "finished", "interrupted", "timed_out", "error")
 OPEN = "open"
 ACKNOWLEDGED = "acknowledged"
 RESOLVED = "resolved"
-TICKET_STATES = (OPEN, ACKNOWLEDGED, RESOLVED)
-"""Nobody has looked yet; a person is on it; done (by evidence, or by a person's word)."""
+WAITING = "waiting"
+TICKET_STATES = (OPEN, ACKNOWLEDGED, WAITING, RESOLVED)
+"""Nobody has looked yet; a person is on it; it waits for somebody else, and the clocks stand still; done (by evidence,
+or by a person's word)."""
+UNRESOLVED = (OPEN, ACKNOWLEDGED, WAITING)
 
 UPKEEP = "upkeep"
 """The actor of what Upkeep itself does to a ticket; a person's login name otherwise."""
@@ -94,6 +97,43 @@ class Clock:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A time in which a ticket waited for somebody else: the SLA's clocks stand still."""
+
+    since: float
+    until: float | None
+    """None: it still waits."""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A ticket from its opening, or reopening, to its resolution: what the SLA judges. Times as in Ticket."""
+
+    clocks: tuple[Clock, ...]
+    pauses: tuple[Pause, ...]
+    acknowledged: float | None
+    acknowledged_by: str
+    resolved: float | None
+    resolved_by: str
+    still: bool = False
+    """It was reopened because the fault had never been away: this resolution was a word, and it did not hold."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What people learned from an earlier ticket of the same cause, or of the same check."""
+
+    number: int
+    cause: str
+    resolved: float | None
+    resolved_by: str
+    workaround: str
+    root_cause: str
+    prevention: str
+
+
+@dataclass(frozen=True)
 class Ticket:
     """A ticket as a list shows it."""
 
@@ -122,7 +162,16 @@ class Ticket:
     hosts: int
     """Hosts with open entries."""
     clocks: tuple[Clock, ...]
-    """For sla.clock(): the priorities since it was (re)opened."""
+    """For sla.deadlines(): the priorities since it was (re)opened."""
+    assignee: str = ""
+    pauses: tuple[Pause, ...] = ()
+    """Since it was (re)opened, in order; only the last can be without an end."""
+    workaround: str = ""
+    root_cause: str = ""
+    prevention: str = ""
+    """What people learned: what makes it bearable, why it came, how not to repeat it."""
+    cycles: tuple[Cycle, ...] = ()
+    """How it went each time before it was reopened, oldest first; its present course is not among them."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +197,8 @@ class HistoryLine:
     """One event of a ticket.
 
     ``kind``: opened, reopened, priority, added, cleared (looked, and found nothing), ignored (by the configuration),
-    moved (to a newer ticket), resolved; of a person: acknowledged, comment, resolved.
+    moved (to a newer ticket), resolved; of a person: acknowledged, assigned, comment, waiting, continued, workaround,
+    root_cause, prevention, resolved, reopened; of the clocks: sla; read from a ticket system: mirror.
     """
 
     at: float
@@ -168,6 +218,8 @@ class TicketDetail:
     history: tuple[HistoryLine, ...]
     follows: int | None
     followed_by: int | None
+    learned: tuple[Lesson, ...] = ()
+    """What earlier tickets taught, the nearest first."""
 
 
 @dataclass(frozen=True)

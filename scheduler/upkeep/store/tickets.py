@@ -6,20 +6,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, func, insert, select, update
+from sqlalchemy import and_, exists, func, insert, or_, select, update
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, clean_line
 
 from ..errors import UpkeepError
-from . import schema
+from . import audit, schema
 from .model import (
     ACKNOWLEDGED,
+    OPEN,
     RESOLVED,
     TICKET_STATES,
     UPKEEP,
+    WAITING,
     Clock,
+    Cycle,
     Entry,
     HistoryLine,
+    Lesson,
+    Pause,
     Ticket,
     TicketDetail,
 )
@@ -31,11 +36,32 @@ if TYPE_CHECKING:
 
 TEXT_LIMIT = 4000
 """Characters of what a person writes into a ticket."""
+NAME_LIMIT = 200
+"""Characters of who it is assigned to."""
+LESSON_LIMIT = 300
+"""Characters of each part of a lesson in a new ticket's history; the earlier ticket has all of it."""
+CYCLES = 100
+"""Reopenings of which the clocks are kept, the newest ones."""
+NOBODY = "nobody"
+
+LESSONS = {"workaround": "workaround", "root_cause": "cause", "prevention": "prevent"}
+"""What people learn from a ticket: the column, and the word of the command."""
+
+_ACTS = {
+    "comment": "commented",
+    "root_cause": "cause_written",
+    "prevention": "prevention_written",
+    "workaround": "workaround_written",
+}
+"""The audit's word, where it is not that of the history."""
 
 _TICKETS = schema.tickets
 _ENTRIES = schema.ticket_entries
 _HISTORY = schema.ticket_history
 _FINDINGS = schema.findings
+
+TAUGHT = or_(*(_TICKETS.c[name] != "" for name in LESSONS))
+"""People wrote into it what they learned."""
 
 _SEEN_IN = and_(
     _FINDINGS.c.run == _ENTRIES.c.run,
@@ -124,6 +150,7 @@ def detail(connection: Connection, number: int, limit: int) -> TicketDetail:
         history=tuple(HistoryLine(line.at, line.actor, line.kind, line.text, line.run) for line in lines),
         follows=ticket.follows,
         followed_by=connection.scalar(select(func.min(_TICKETS.c.number)).where(_TICKETS.c.follows == number)),
+        learned=tuple(nearest(taught(connection, number), ticket.cause)),
     )
 
 
@@ -131,35 +158,203 @@ def acknowledge(connection: Connection, number: int, actor: str, text: str, now:
     """See Store.acknowledge."""
     ticket = _one(connection, number)
     _refuse_resolved(ticket)
-    if ticket.state != ACKNOWLEDGED:
-        values = {"state": ACKNOWLEDGED, "acknowledged": now, "acknowledged_by": actor, "updated": now}
-        connection.execute(update(_TICKETS).where(_TICKETS.c.number == number).values(**values))
-        write_history(connection, [(number, "acknowledged", clean_text(text), None)], actor, now)
+    if ticket.acknowledged is None:
+        state = ticket.state if ticket.state == WAITING else ACKNOWLEDGED
+        _set(connection, ticket, now, state=state, acknowledged=now, acknowledged_by=actor)
+        _tell(connection, ticket, "acknowledged", clean_text(text), actor, now)
     elif text.strip():
         comment(connection, number, actor, text, now)
 
 
-def resolve(connection: Connection, number: int, actor: str, text: str, now: float) -> None:
-    """See Store.resolve. The entries go on standing: a person's word is no evidence, the next run will tell."""
-    _refuse_resolved(_one(connection, number))
-    values = {"state": RESOLVED, "resolved": now, "resolved_by": actor, "updated": now}
-    connection.execute(update(_TICKETS).where(_TICKETS.c.number == number).values(**values))
-    write_history(connection, [(number, "resolved", clean_text(text), None)], actor, now)
+def assign(connection: Connection, number: int, actor: str, assignee: str, now: float) -> None:
+    """See Store.assign."""
+    ticket = _one(connection, number)
+    _refuse_resolved(ticket)
+    name = clean_line(assignee, NAME_LIMIT)
+    if name != ticket.assignee:
+        _set(connection, ticket, now, assignee=name)
+        before = {"before": ticket.assignee} if ticket.assignee else {}
+        _tell(connection, ticket, "assigned", name or NOBODY, actor, now, **before)
 
 
 def comment(connection: Connection, number: int, actor: str, text: str, now: float) -> None:
     """See Store.comment."""
-    _one(connection, number)
+    ticket = _one(connection, number)
+    cleaned = _some_text(text, "a comment", f"upkeep tickets comment {number} 'waits for the new disk'")
+    _set(connection, ticket, now)
+    _tell(connection, ticket, "comment", cleaned, actor, now)
+
+
+def wait(connection: Connection, number: int, actor: str, why: str, now: float) -> None:
+    """See Store.wait."""
+    ticket = _one(connection, number)
+    _refuse_resolved(ticket)
+    cleaned = clean_text(why)
+    if ticket.state == WAITING:
+        if cleaned:
+            comment(connection, number, actor, why, now)
+        return
+    values: dict[str, Any] = {"state": WAITING, "pauses": [*_rows_of(ticket.pauses), [now, None, cleaned]]}
+    if ticket.acknowledged is None:  # who lets it wait has looked at it
+        values |= {"acknowledged": now, "acknowledged_by": actor}
+    _set(connection, ticket, now, **values)
+    _tell(connection, ticket, "waiting", cleaned, actor, now)
+
+
+def go_on(connection: Connection, number: int, actor: str, text: str, now: float) -> None:
+    """See Store.go_on."""
+    ticket = _one(connection, number)
+    _refuse_resolved(ticket)
+    if ticket.state != WAITING:
+        raise UpkeepError(
+            f"ticket #{number} does not wait",
+            expected="a ticket that waits for somebody else",
+            found=f"one that is {ticket.state}",
+            remedy=f"Nothing is to be done: its clocks run. To let it wait: upkeep tickets wait {number} WHY",
+        )
+    _set(connection, ticket, now, state=ACKNOWLEDGED, pauses=ended(_rows_of(ticket.pauses), now))
+    _tell(connection, ticket, "continued", clean_text(text), actor, now)
+
+
+def learn(connection: Connection, number: int, actor: str, what: str, text: str, now: float) -> None:
+    """See Store.learn."""
+    ticket = _one(connection, number)
+    cleaned = _some_text(text, LESSONS[what], f"upkeep tickets {LESSONS[what]} {number} 'the log was never rotated'")
+    if cleaned != getattr(ticket, what):
+        _set(connection, ticket, now, **{what: cleaned})
+        _tell(connection, ticket, what, cleaned, actor, now)
+
+
+def resolve(connection: Connection, number: int, actor: str, text: str, now: float) -> None:
+    """See Store.resolve. The entries go on standing: a person's word is no evidence, the next run will tell."""
+    ticket = _one(connection, number)
+    _refuse_resolved(ticket)
+    pauses = ended(_rows_of(ticket.pauses), now)
+    _set(connection, ticket, now, state=RESOLVED, resolved=now, resolved_by=actor, pauses=pauses)
+    _tell(connection, ticket, "resolved", clean_text(text), actor, now)
+
+
+def reopen(connection: Connection, number: int, actor: str, text: str, now: float) -> None:
+    """See Store.reopen."""
+    ticket = _one(connection, number)
+    if ticket.state != RESOLVED:
+        raise UpkeepError(
+            f"ticket #{number} is not resolved",
+            expected="a resolved ticket",
+            found=f"one that is {ticket.state}",
+            remedy=f"Nothing is to be done. To add to it: upkeep tickets comment {number} TEXT",
+        )
+    is_open = (_TICKETS.c.cause == ticket.cause) & (_TICKETS.c.state != RESOLVED)
+    other = connection.scalar(select(_TICKETS.c.number).where(is_open))
+    if other is not None:
+        raise UpkeepError(
+            f"ticket #{number} cannot be reopened",
+            expected="no other open ticket of the same cause",
+            found=f"#{other} is open: {ticket.cause}",
+            remedy=f"Go on there: upkeep tickets show {other}",
+        )
+    _set(connection, ticket, now, **again(ticket, ticket.priority, now, still=ticket.entries > 0))
+    _tell(connection, ticket, "reopened", clean_text(text), actor, now)
+
+
+def again(ticket: Ticket, priority: str, now: float, *, still: bool) -> dict[str, Any]:
+    """The columns of a ticket that is reopened: its clocks begin anew, how it went until now is kept."""
+    cycle = {
+        "clocks": [[clock.priority, clock.since] for clock in ticket.clocks],
+        "pauses": _rows_of(ticket.pauses),
+        "acknowledged": ticket.acknowledged,
+        "acknowledged_by": ticket.acknowledged_by,
+        "resolved": ticket.resolved,
+        "resolved_by": ticket.resolved_by,
+        "still": still,
+    }
+    kept = [
+        {
+            **vars(before),
+            "clocks": [[one.priority, one.since] for one in before.clocks],
+            "pauses": _rows_of(before.pauses),
+        }
+        for before in ticket.cycles
+    ]
+    return {
+        "state": OPEN,
+        "priority": priority,
+        "acknowledged": None,
+        "acknowledged_by": "",
+        "resolved": None,
+        "resolved_by": "",
+        "reopened": ticket.reopened + 1,
+        "clocks": [[priority, now]],
+        "pauses": [],
+        "cycles": [*kept, cycle][-CYCLES:],
+    }
+
+
+def ended(pauses: list[list[Any]], now: float) -> list[list[Any]]:
+    """Pauses as they are stored, the open one ended."""
+    return [[since, now if until is None else until, why] for since, until, why in pauses]
+
+
+def taught(connection: Connection, before: int) -> list[Lesson]:
+    """What people wrote into tickets with a smaller number, the newest first. Written by hand: they are few."""
+    columns = ("number", "cause", "resolved", "resolved_by", "workaround", "root_cause", "prevention")
+    query = select(*(_TICKETS.c[name] for name in columns)).where(_TICKETS.c.number < before, TAUGHT)
+    return [Lesson(**row._mapping) for row in connection.execute(query.order_by(_TICKETS.c.number.desc()))]
+
+
+def nearest(lessons: Iterable[Lesson], cause: str, limit: int = 3) -> list[Lesson]:
+    """Of these the ones of the same cause, then those of the same check on other hosts or subjects."""
+    check = cause.partition(" ")[0]
+    near = [lesson for lesson in lessons if lesson.cause.partition(" ")[0] == check]
+    return sorted(near, key=lambda lesson: lesson.cause != cause)[:limit]
+
+
+def lesson_line(lesson: Lesson) -> str:
+    """A lesson in one line, for the first line of a new ticket's history."""
+    parts = [
+        f"{name}: {clean_line(text, LESSON_LIMIT)}"
+        for name, text in (
+            ("workaround", lesson.workaround),
+            ("cause", lesson.root_cause),
+            ("how not to repeat it", lesson.prevention),
+        )
+        if text
+    ]
+    return f"learned from #{lesson.number}: " + "; ".join(parts)
+
+
+def _set(connection: Connection, ticket: Ticket, now: float, **values: Any) -> None:
+    connection.execute(update(_TICKETS).where(_TICKETS.c.number == ticket.number).values(updated=now, **values))
+
+
+def _tell(
+    connection: Connection, ticket: Ticket, kind: str, text: str, actor: str, now: float, **detail: object
+) -> None:
+    """Write what a person did into the ticket's history, and into the audit."""
+    write_history(connection, [(ticket.number, kind, text, None)], actor, now)
+    said = {"text": text} if text else {}
+    about = {"priority": ticket.priority, "cause": ticket.cause}
+    audit.write(
+        connection,
+        actor,
+        f"ticket.{_ACTS.get(kind, kind)}",
+        f"ticket #{ticket.number}",
+        {**said, **detail, **about},
+        now,
+    )
+
+
+def _some_text(text: str, what: str, example: str) -> str:
     cleaned = clean_text(text)
     if not cleaned:
         raise UpkeepError(
-            "a comment without text",
-            expected="at least one word",
-            found="nothing",
-            remedy=f"For example: upkeep tickets comment {number} 'waits for the new disk'",
+            f"{what} without text", expected="at least one word", found="nothing", remedy=f"For example: {example}"
         )
-    connection.execute(update(_TICKETS).where(_TICKETS.c.number == number).values(updated=now))
-    write_history(connection, [(number, "comment", cleaned, None)], actor, now)
+    return cleaned
+
+
+def _rows_of(pauses: Iterable[Pause]) -> list[list[Any]]:
+    return [[pause.since, pause.until, pause.why] for pause in pauses]
 
 
 def clean_text(text: str) -> str:
@@ -215,7 +410,8 @@ def _refuse_resolved(ticket: Ticket) -> None:
             expected="a ticket that is open",
             found=f"resolved by {by}",
             remedy="Nothing is to be done: it is reopened when a run finds the fault again. "
-            f"To add to it: upkeep tickets comment {ticket.number} TEXT",
+            f"To add to it: upkeep tickets comment {ticket.number} TEXT; to reopen it: "
+            f"upkeep tickets reopen {ticket.number} WHY",
         )
 
 
@@ -238,5 +434,22 @@ def _ticket(row: Row[Any]) -> Ticket:
         follows=row.follows,
         entries=row.entries,
         hosts=row.hosts,
-        clocks=tuple(Clock(priority, since) for priority, since in row.clocks),
+        clocks=_clocks_of(row.clocks),
+        assignee=row.assignee,
+        pauses=_pauses_of(row.pauses),
+        workaround=row.workaround,
+        root_cause=row.root_cause,
+        prevention=row.prevention,
+        cycles=tuple(
+            Cycle(**{**kept, "clocks": _clocks_of(kept["clocks"]), "pauses": _pauses_of(kept["pauses"])})
+            for kept in row.cycles
+        ),
     )
+
+
+def _clocks_of(rows: Iterable[tuple[str, float]]) -> tuple[Clock, ...]:
+    return tuple(Clock(priority, since) for priority, since in rows)
+
+
+def _pauses_of(rows: Iterable[tuple[float, float | None, str]]) -> tuple[Pause, ...]:
+    return tuple(Pause(since, until, why) for since, until, why in rows)
