@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Locks of runs: a job has one run at a time, and two runs of one lock group are never at work on the same host.
 
-They are rows, taken all at once or not at all in the transaction that registers the run, and go with it: a row whose run
-is not under way counts for nothing.
+They are rows, taken all at once or not at all in the transaction that registers the run, and go with it: a row whose
+run is not under way counts for nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select
 
+from ..errors import NOT_RUN, UpkeepError
 from . import schema
 from .model import RUNNING
 
@@ -55,6 +56,33 @@ class Holder:
         """As part of a sentence."""
         on = "" if self.host == ALL else f" on {self.host}"
         return f"run {self.run} of {self.job or self.playbook} holds {self.lock}{on} (by {self.actor or 'unknown'})"
+
+
+class Busy(UpkeepError):
+    """What a run needs is held by another one."""
+
+    def __init__(self, holder: Holder) -> None:
+        super().__init__(
+            "another run is at work",
+            expected=f"{holder.lock} to be free",
+            found=f"{holder.told()}, process {holder.pid} on {holder.node}",
+            remedy=f"wait for its end (--wait TIME does), or end it: upkeep runs cancel {holder.run}",
+            exit_code=NOT_RUN,
+        )
+        self.holder = holder
+
+
+class NotOurs(UpkeepError):
+    """The firing that a run was started for is carried out by another one, or is decided otherwise."""
+
+    def __init__(self, firing: int) -> None:
+        super().__init__(
+            f"the occurrence {firing} is not to be carried out by this process",
+            expected="one that waits for its run",
+            found="another process was quicker, or it was decided otherwise",
+            remedy="nothing: see upkeep runs",
+            exit_code=NOT_RUN,
+        )
 
 
 def of_job(job: str) -> Wanted:
