@@ -226,8 +226,8 @@ class Store:
             tickets.learn(connection, number, actor, what, text, now)
         return self.ticket(number)
 
-        Tickets go when they were resolved before, with their entries; open ones stay, with all that they show, and those
-        into which people wrote what they learned stay too.
+    def reopen(self, number: int, actor: str, text: str, now: float) -> TicketDetail:
+        """A person says that it is not done. WRONG_USE when it is open, or another ticket of its cause is."""
         with self.database.write() as connection:
             tickets.reopen(connection, number, actor, text, now)
         return self.ticket(number)
@@ -241,7 +241,7 @@ class Store:
     def prune(self, now: float, keep_days: float) -> Pruned:
         """Retention: remove what is older than ``keep_days`` days and shown by no ticket.
 
-        Tickets go when they were resolved before, with their entries; open ones stay, with all that they show, and so do
+        Tickets go when they were resolved before, with their entries. Open ones stay, with all that they show, and so do
         those into which people wrote what they learned.
         """
         before = now - keep_days * DAY

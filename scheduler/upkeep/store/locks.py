@@ -58,7 +58,7 @@ class Holder:
         return f"run {self.run} of {self.job or self.playbook} holds {self.lock}{on} (by {self.actor or 'unknown'})"
 
 
-class Busy(UpkeepError):
+class Busy(UpkeepError):  # noqa: N818 - as it reads where it is raised
     """What a run needs is held by another one."""
 
     def __init__(self, holder: Holder) -> None:
@@ -72,7 +72,7 @@ class Busy(UpkeepError):
         self.holder = holder
 
 
-class NotOurs(UpkeepError):
+class NotOurs(UpkeepError):  # noqa: N818 - likewise
     """The firing that a run was started for is carried out by another one, or is decided otherwise."""
 
     def __init__(self, firing: int) -> None:
