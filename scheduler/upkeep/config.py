@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from . import paths
 from .errors import UpkeepError
+from .metrics.settings import Settings as MetricsSettings
 from .reconcile import Policy
 from .sla import BusinessHours
 from .sla import Settings as SlaSettings
@@ -146,6 +147,7 @@ class Config:
     jobs: Mapping[str, Job] = field(default_factory=lambda: dict(BUILT_IN))
     policy: Policy = field(default_factory=Policy)
     sla: SlaSettings = field(default_factory=lambda: SlaSettings(hours=BusinessHours(time_zone=system_zone().key)))
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     freezes: tuple[Freeze, ...] = ()
 

@@ -25,6 +25,8 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 from .config import BUILT_IN, Config, Job, system_zone
 from .config_types import FROM_ELSEWHERE, Days, Duration, ScheduleOf, SecretUrl, Strict, Tags, Texts, WallTime, Zone
 from .errors import UpkeepError
+from .metrics.config import MetricsModel
+from .metrics.config import settings as metrics_settings
 from .reconcile import GroupBy, Policy, Rule
 from .sla import TARGETS, BusinessHours
 from .sla import Settings as SlaSettings
@@ -115,6 +117,7 @@ class FileModel(Strict):
     tickets: TicketsModel | None = None
     sla: SlaModel | None = None
     business_hours: HoursModel | None = None
+    metrics: MetricsModel | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         jobs=jobs,
         policy=_policy(model.tickets or TicketsModel()),
         sla=_sla(model.sla or SlaModel(), model.business_hours or HoursModel(), zone),
+        metrics=metrics_settings(model.metrics or MetricsModel()),
     )
     return (config if store.keep_days is None else replace(config, keep_days=store.keep_days)), []
 
