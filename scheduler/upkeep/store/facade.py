@@ -241,7 +241,7 @@ class Store:
     def prune(self, now: float, keep_days: float) -> Pruned:
         """Retention: remove what is older than ``keep_days`` days and shown by no ticket.
 
-        Tickets go when they were resolved before, with their entries. Open ones stay, with all that they show, and so do
+        Tickets go when they were resolved before, with their entries. Open ones stay, with all that they show; so do
         those into which people wrote what they learned.
         """
         before = now - keep_days * DAY
