@@ -169,6 +169,7 @@ def _run(arguments: argparse.Namespace, config: Config, job: Job | None, plan: P
     started = time.time()
     folder = paths.make_run_folder(config.home, run_id)
     name = job.name if job else None
+    store.note_config(config.path, actor(), started)
     store.begin_run(
         run_id,
         plan.playbook,
