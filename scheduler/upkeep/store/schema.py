@@ -362,6 +362,32 @@ paused_queues = Table(
     Column("failures", Integer, nullable=False),
     Column("why", Text, nullable=False),
 )
+# What is to be told to a channel about a ticket, or was: so that nothing is said twice, and who heard of a fault hears
+# of its end. `line` is that of ticket_history (of a repetition: minus its number).
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("channel", String(100), nullable=False),
+    Column("ticket", ForeignKey("tickets.number", ondelete="CASCADE"), nullable=False),
+    Column("event", String(20), nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("how", String(10), nullable=False),
+    Column("due", Double, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("language", String(5), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("changed", Double, nullable=False),
+    # The key of its message in the outbox; why it was not told.
+    Column("message", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    UniqueConstraint("channel", "ticket", "event", "line"),
+    Index(None, "state", "due"),
+    Index(None, "ticket"),
+    sqlite_autoincrement=True,
+)
 # A ticket's image in a ticket system, and what was last read there.
 external_tickets = Table(
     "external_tickets",

@@ -145,6 +145,31 @@ def upgrade() -> None:
     op.create_index(op.f("ix_approvals_ticket"), "approvals", ["ticket"], unique=False)
 
     op.create_table(
+        "notices",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("channel", sa.String(length=100), nullable=False),
+        sa.Column("ticket", sa.Integer(), nullable=False),
+        sa.Column("event", sa.String(length=20), nullable=False),
+        sa.Column("line", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("how", sa.String(length=10), nullable=False),
+        sa.Column("due", sa.Double(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("language", sa.String(length=5), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("changed", sa.Double(), nullable=False),
+        sa.Column("message", sa.String(length=200), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["ticket"], ["tickets.number"], name=op.f("fk_notices_ticket"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+        sa.UniqueConstraint("channel", "ticket", "event", "line", name=op.f("uq_notices_channel_ticket_event_line")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_notices_state_due"), "notices", ["state", "due"], unique=False)
+    op.create_index(op.f("ix_notices_ticket"), "notices", ["ticket"], unique=False)
+
+    op.create_table(
         "external_tickets",
         sa.Column("ticket", sa.Integer(), nullable=False),
         sa.Column("system", sa.String(length=100), nullable=False),
