@@ -4,7 +4,7 @@
 """The root filesystems: four layers, each built once and kept under a key made from its recipe.
 
     base      Debian by mmdebstrap                            the machine's own apt sources are used
-    flavour   flavours/NAME/packages.txt, then `prepare`      the same
+    flavour   flavours/NAME/packages.txt, then `prepare`      the same; `before` runs before the packages
     packages  the demo packages, their keys, clock.so         see packages/
     ready     version 1 installed by flavours/NAME/ready      from the fleet's repository; made anew every day, so
                                                               that no host begins with stale package lists
@@ -73,7 +73,9 @@ class Images:
         if not _words(recipe["packages.txt"]) and not recipe["prepare"]:
             return None
         base = self.base()
-        key = _key(FORMAT, base.parent.name, recipe["packages.txt"], recipe["prepare"])
+        key = _key(
+            FORMAT, base.parent.name, recipe["packages.txt"], recipe["prepare"], *filter(None, [recipe["before"]])
+        )
         return self._once(f"flavour-{flavour}-{key}", lambda work: self._build_flavour(work, flavour, base)) / "root"
 
     def packages(self) -> Path:
@@ -179,7 +181,7 @@ class Images:
         _isolated(
             [
                 sys.executable, "-c", _CHILD, str(HERE.parents[1]), "in_overlay",
-                str(work), str(base), str(debs) if wanted else "", str(script) if script.exists() else "",
+                str(work), str(base), str(debs) if wanted else "", *map(_if_there, (script, FLAVOURS / flavour / "before")),
             ],
             work / "build.log",
         )  # fmt: skip
@@ -209,9 +211,11 @@ getattr(image, sys.argv[2])(*sys.argv[3:])
 """
 
 
-def in_overlay(work: str, lower: str, debs: str, script: str) -> None:
+def in_overlay(work: str, lower: str, debs: str, script: str, before: str) -> None:
     """Child: install the .deb files of a folder over `lower`, then run a script there; keep what changed."""
     root = _mount_overlay(Path(work), lower)
+    if before:
+        _in_chroot(root, ["sh", "-s"], stdin=Path(before))
     if debs:
         (root / "debs").mkdir()
         run(["mount", "--bind", debs, root / "debs"])
@@ -301,8 +305,13 @@ def _ready_script(flavour: str) -> Path:
 def _recipe(flavour: str) -> dict[str, str]:
     folder = FLAVOURS / flavour
     return {
-        name: (folder / name).read_text() if (folder / name).exists() else "" for name in ("packages.txt", "prepare")
+        name: (folder / name).read_text() if (folder / name).exists() else ""
+        for name in ("packages.txt", "prepare", "before")
     }
+
+
+def _if_there(path: Path) -> str:
+    return str(path) if path.exists() else ""
 
 
 def _words(text: str) -> list[str]:
