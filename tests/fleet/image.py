@@ -181,7 +181,8 @@ class Images:
         _isolated(
             [
                 sys.executable, "-c", _CHILD, str(HERE.parents[1]), "in_overlay",
-                str(work), str(base), str(debs) if wanted else "", *map(_if_there, (script, FLAVOURS / flavour / "before")),
+                str(work), str(base), str(debs) if wanted else "", _if_there(script),
+                _if_there(script.with_name("before")),
             ],
             work / "build.log",
         )  # fmt: skip
