@@ -31,6 +31,7 @@ COMMANDS = {
     "jobs": "which jobs there are, and when they are due",
     "audit": "who did what, and when; is its record whole",
     "config": "check the configuration",
+    "metrics": "figures for Prometheus, and for node_exporter's textfile collector",
     "doctor": "is this set-up right, and what is missing",
 }
 

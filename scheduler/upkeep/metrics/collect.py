@@ -20,7 +20,7 @@ from sqlalchemy import and_, case, func, literal, select, text
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
 
 from .. import sla
-from ..store import RESOLVED, RUN_STATES, RUNNING, runs, schema
+from ..store import RESOLVED, RUN_STATES, RUNNING, TICKET_STATES, runs, schema
 from ..store import tickets as store_tickets
 
 if TYPE_CHECKING:
@@ -344,7 +344,7 @@ def _tickets(connection: Connection, config: Config, figures: Figures, now: floa
     table = schema.tickets.c
     priorities = list(config.sla.targets)
     counts = select(table.priority, table.state, func.count(), func.min(table.opened)).where(table.state != RESOLVED)
-    states = [state for state in store_tickets.TICKET_STATES if state != RESOLVED]
+    states = [state for state in TICKET_STATES if state != RESOLVED]
     figures.tickets = {(priority, state): 0 for priority in priorities for state in states}
     for priority, state, count, oldest in connection.execute(counts.group_by(table.priority, table.state)):
         figures.tickets[priority, state] = count
