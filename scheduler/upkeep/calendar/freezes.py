@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Freezes: between two moments, for all or for some jobs and hosts, nothing that changes systems begins. Reading goes on. Pure."""
+"""Freezes: between two moments nothing that changes systems begins, for some or all jobs and hosts. Pure."""
 
 from __future__ import annotations
 
