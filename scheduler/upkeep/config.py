@@ -17,6 +17,7 @@ from . import paths
 from .errors import UpkeepError
 from .metrics.settings import Settings as MetricsSettings
 from .reconcile import Policy
+from .service.settings import SchedulerSettings
 from .sla import BusinessHours
 from .sla import Settings as SlaSettings
 
@@ -75,6 +76,9 @@ class Job:
     """Whether it runs in check mode first, and applies that only with a person's word."""
     priority: int = 50
     """Which goes first when not all can: the higher one (0 to 100)."""
+    restart: str = "never"
+    """What becomes of an occurrence whose run was cut off (its process or node died): never | once: it is carried out
+    once more, for the hosts that were not done."""
     own_time_limit: bool = False
     """Whether the file says its time limit, or it is the built-in one, which only ends what hangs."""
 
@@ -150,6 +154,7 @@ class Config:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     freezes: tuple[Freeze, ...] = ()
+    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
 
     def inventory_of(self, job: Job | None, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The inventory to use: the one given, the job's, the configuration's, or this machine."""

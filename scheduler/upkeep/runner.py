@@ -81,6 +81,8 @@ class Plan:
     time_limit: float | None = None
     """Seconds after which the run is ended."""
     verbosity: int = 0
+    stop_file: str | None = None
+    """A file whose coming ends the run before its next play or batch."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class Outcome:
     error: UpkeepError | None
     """Why it could not be carried out, or not to its end."""
     harvest: Harvest
+
+
+Asked = tuple[str, UpkeepError] | None
+"""The state and the error of a run whose end is asked for; None: it is not."""
 
 
 class Stop:
@@ -162,12 +168,15 @@ def carry_out(
     watch: Callable[[Event], None],
     clock: Callable[[], float] = time.time,
     meanwhile: Callable[[], object] = lambda: None,
+    asked: Callable[[], Asked] = lambda: None,
+    ended: Callable[[], Asked] = lambda: None,
 ) -> Outcome:
     """Run a playbook to its end, its time limit, or a signal; leave the results file and the log in ``folder``.
 
     ``watch`` sees every event that counts, for the display. ``meanwhile`` is called once while ansible-playbook starts:
-    for what takes a moment and is needed at the end. Call it in the main thread: it takes the signals meanwhile,
-    and when the run was interrupted by one, they are ignored afterwards.
+    for what takes a moment and is needed at the end. ``asked`` is called often, and ends the run when it gives a state
+    and an error; ``ended`` once, when Ansible ended without its statistics. Call it in the main thread: it takes the
+    signals meanwhile, and when the run was interrupted by one, they are ignored afterwards.
     Never raises for what Ansible does; raises UpkeepError (NOT_RUN) when it cannot even begin.
     """
     token = secrets.randbits(62)
@@ -210,11 +219,17 @@ def carry_out(
         def to_be_killed() -> bool:
             while todo:
                 todo.pop()()
+            why = asked() if stop.reason is None else None
+            if why is not None:
+                stop.because(*why)
             return stop.now()
 
         runner = _prepare(plan, private, variables, ssh_folder, run_id, token, handle, to_be_killed)
         with _forgetful_terminal():
             runner.run()
+        why = ended() if stop.reason is None and not harvest.stats_seen else None
+        if why is not None:
+            stop.because(*why)
         outcome = _outcome(plan, harvest, stop, log, clock)
         unended = processes.end_all(run_id) if stop.reason else _end_ssh_masters(run_id, ssh_folder)
         if stop.over_ssh and harvest.running:
@@ -394,6 +409,11 @@ def _environment(plan: Plan, ssh_folder: str, run_id: str, token: int) -> dict[s
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
     if "utf" not in locale.lower():
         forced["LC_ALL"] = "C.UTF-8"  # Ansible refuses to start in any other than a UTF-8 locale
+    if plan.stop_file:
+        # ansible-runner puts its own folder behind what it finds here.
+        folders = [os.environ.get("ANSIBLE_CALLBACK_PLUGINS", ""), str(Path(__file__).parent / "service" / "callback")]
+        forced["UPKEEP_STOP_FILE"] = plan.stop_file
+        forced["ANSIBLE_CALLBACK_PLUGINS"] = ":".join(filter(None, folders))
     return {
         **{key: value for key, value in said.items() if key not in os.environ},
         **leftovers.environment(run_id),

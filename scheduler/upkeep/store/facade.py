@@ -121,7 +121,7 @@ class Store:
             values = {"state": state, "finished": finished, "message": tickets.clean_text(message)}
             connection.execute(update(schema.runs).where(schema.runs.c.number == run.number).values(**values))
             locks.free(connection, run.number)
-            firings.follow(connection, finished)
+            firings.follow(connection, finished, run_id)
             detail = {"state": state, "message": values["message"], "job": run.job}
             audit.write(connection, run.actor or UPKEEP, "run.ended", f"run {run.number}", detail, finished)
             return runs.one(connection, run.number)

@@ -66,6 +66,16 @@ class Firing:
 
 
 @dataclass(frozen=True)
+class Followed:
+    """A firing whose run has ended."""
+
+    firing: Firing
+    cut_off: bool
+    """Whether its process or its node died, rather than that somebody or something ended it in order."""
+    artifacts: str
+
+
+@dataclass(frozen=True)
 class JobState:
     """How far a job's schedule is decided, and whether it is paused."""
 
@@ -147,9 +157,12 @@ def last_ended(connection: Connection, jobs: Iterable[str], at_or_before: float)
     return {row.job: _firing(row) for row in connection.execute(select(_FIRINGS).join(newest_due, joined))}
 
 
-def launching(connection: Connection, number: int, now: float) -> None:
-    """A process is started for it."""
+def launching(
+    connection: Connection, number: int, now: float, until: float | None = None, without: Sequence[str] = ()
+) -> None:
+    """A process is started for it; ``until`` and ``without`` as they are now."""
     values = {"launched": now, "attempts": _FIRINGS.c.attempts + 1, "why": ""}
+    values |= {"until": until, "without": list(without) or None}
     connection.execute(update(_FIRINGS).where(_FIRINGS.c.id == number, _FIRINGS.c.state == WAITING).values(values))
 
 
@@ -160,10 +173,12 @@ def begin(connection: Connection, number: int, run_id: str) -> bool:
     return connection.execute(update(_FIRINGS).where(waiting).values(values)).rowcount == 1
 
 
-def put_off(connection: Connection, number: int, why: str, not_before: float) -> None:
-    """It waits, for a reason that a person may read."""
+def put_off(connection: Connection, number: int, why: str, not_before: float, *, failed: bool = False) -> None:
+    """It waits, for a reason that a person may read. ``failed``: what was started for it counts as an attempt."""
     waiting = (_FIRINGS.c.id == number) & (_FIRINGS.c.state == WAITING)
-    values = {"why": why, "not_before": not_before, "launched": None}
+    values: dict[str, Any] = {"why": why, "not_before": not_before, "launched": None}
+    if not failed:
+        values["attempts"] = 0
     connection.execute(update(_FIRINGS).where(waiting).values(values))
 
 
@@ -174,25 +189,30 @@ def end(connection: Connection, number: int, state: str, why: str, now: float) -
     return connection.execute(update(_FIRINGS).where(waiting).values(values)).rowcount == 1
 
 
-def follow(connection: Connection, now: float) -> list[Firing]:
-    """Give the firings whose run has ended its state; those firings."""
+def follow(connection: Connection, now: float, run_id: str | None = None) -> list[Followed]:
+    """Give the firings whose run has ended (or that of one run) its state; those firings."""
     joined = _FIRINGS.join(_RUNS, _FIRINGS.c.run == _RUNS.c.id)
     query = (
-        select(_FIRINGS, _RUNS.c.state.label("run_state"), _RUNS.c.message, _RUNS.c.finished)
+        select(_FIRINGS.c.id, _RUNS.c.state, _RUNS.c.message, _RUNS.c.finished)
+        .add_columns(_RUNS.c.cancel_asked, _RUNS.c.artifacts)
         .select_from(joined)
         .where(_FIRINGS.c.state == RUNNING, _RUNS.c.state != RUNNING)
     )
     ended = []
-    for row in connection.execute(query).all():
-        values = {"state": row.run_state, "why": row.message, "ended": row.finished or now}
+    for row in connection.execute(query if run_id is None else query.where(_RUNS.c.id == run_id)).all():
+        values = {"state": row.state, "why": row.message, "ended": now if row.finished is None else row.finished}
         connection.execute(update(_FIRINGS).where(_FIRINGS.c.id == row.id).values(values))
-        found = one(connection, row.id)
-        if found is not None:
-            ended.append(found)
-    # Retention, or a person, took the run away: nothing can be said of it any more.
+        firing = one(connection, row.id)
+        if firing is not None:
+            cut_off = row.state == "interrupted" and row.finished is None and row.cancel_asked is None
+            ended.append(Followed(firing, cut_off, row.artifacts))
+    return ended
+
+
+def forget_lost(connection: Connection, now: float) -> None:
+    """End the firings whose run the store does not know any more: retention, or a person, took it away."""
     gone = (_FIRINGS.c.state == RUNNING) & _FIRINGS.c.run.not_in(select(_RUNS.c.id))
     connection.execute(update(_FIRINGS).where(gone).values(state="interrupted", why="its run is gone", ended=now))
-    return ended
 
 
 def again(connection: Connection, number: int, hosts: Iterable[str] | None, why: str, not_before: float) -> None:
@@ -214,23 +234,39 @@ def job_states(connection: Connection) -> dict[str, JobState]:
     return {row.job: JobState(**row._mapping) for row in connection.execute(select(_STATES))}
 
 
+def paused(connection: Connection) -> dict[str, JobState]:
+    """The jobs that are paused, by name."""
+    rows = connection.execute(select(_STATES).where(_STATES.c.paused.is_not(None)))
+    return {row.job: JobState(**row._mapping) for row in rows}
+
+
+def job_state(connection: Connection, job: str) -> JobState | None:
+    """One job's state; None when it was never looked at."""
+    row = connection.execute(select(_STATES).where(_STATES.c.job == job)).first()
+    return None if row is None else JobState(**row._mapping)
+
+
 def set_cursors(connection: Connection, states: Mapping[str, tuple[str, float]], now: float) -> None:
     """Occurrences up to there are decided: ``states`` gives (schedule, cursor) by job. Never moves one back."""
-    known = job_states(connection)
+    known = {row.job: row for row in connection.execute(select(_STATES).where(_STATES.c.job.in_(list(states))))}
+    new = []
     for job, (schedule, cursor) in states.items():
-        if job not in known:
+        row = known.get(job)
+        if row is None:
             values = {"job": job, "schedule": schedule, "since": now, "cursor": cursor}
-            connection.execute(insert(_STATES).values(**values, paused=None, paused_by="", paused_why=""))
-        elif known[job].schedule != schedule:
-            new = {"schedule": schedule, "since": now, "cursor": cursor}
-            connection.execute(update(_STATES).where(_STATES.c.job == job).values(new))
-        elif cursor > known[job].cursor:
+            new.append({**values, "paused": None, "paused_by": "", "paused_why": ""})
+        elif row.schedule != schedule:
+            changed = {"schedule": schedule, "since": now, "cursor": cursor}
+            connection.execute(update(_STATES).where(_STATES.c.job == job).values(changed))
+        elif cursor > row.cursor:
             connection.execute(update(_STATES).where(_STATES.c.job == job).values(cursor=cursor))
+    if new:
+        connection.execute(insert(_STATES), new)
 
 
 def pause(connection: Connection, job: str, schedule: str, by: str, why: str, now: float) -> bool:
     """Hold a job's occurrences back; False when it is paused already."""
-    if job not in job_states(connection):
+    if job_state(connection, job) is None:
         set_cursors(connection, {job: (schedule, now)}, now)
     running = (_STATES.c.job == job) & _STATES.c.paused.is_(None)
     values = {"paused": now, "paused_by": by, "paused_why": why}
