@@ -394,10 +394,14 @@ external_tickets = Table(
     metadata,
     Column("ticket", ForeignKey("tickets.number", ondelete="CASCADE"), nullable=False),
     Column("system", String(100), nullable=False),
+    # The correlation key that the image carries: one that was made anew has another one than the first.
+    Column("key", Text, nullable=False),
     Column("remote_id", Text, nullable=False),
     Column("shown_id", Text, nullable=False),
     Column("url", Text, nullable=False),
     Column("state", Text, nullable=False),
+    # As the system names it.
+    Column("raw_state", Text, nullable=False),
     Column("assignee", Text, nullable=False),
     # Identifiers of the comments that were taken over.
     Column("comments", JSON, nullable=False),
