@@ -11,6 +11,7 @@ import fnmatch
 import re
 import time
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._host import AS_ROOT
@@ -295,6 +296,35 @@ def _signature(host: Host, repository: Repository, source: parse.Source, present
 # -- updates -----------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Offer:
+    """An installed package, and what the archives have beyond its version."""
+
+    policy: parse.Policy
+    package: parse.Package
+    newer: list[parse.Version]
+    places: Mapping[str, list[str]]
+    """The archives of each newer version, by name; "" for one that is not known."""
+    security: set[str]
+    """The names of the archives of security updates."""
+    releases: Mapping[str, parse.Release]
+    named: bool
+    """Whether a pin names the package."""
+
+    @property
+    def held(self) -> bool:
+        return self.package.want == "hold"
+
+    def fixes(self, versions: list[parse.Version]) -> bool:
+        """Whether one of these versions is a security update."""
+        return any(set(self.places.get(v.version, [])) & self.security for v in versions)
+
+    def by_itself(self, version: parse.Version) -> bool:
+        """Whether an archive offers it by itself: one that is not automatic (backports) does not, without any pin."""
+        names = [name for name in self.places[version.version] if name]
+        return any(not (name in self.releases and self.releases[name].not_automatic) for name in names)
+
+
 def _updates(
     host: Host,
     known: Managed,
@@ -324,13 +354,21 @@ def _updates(
         policy = policies.get(name)
         if policy is None or not policy.installed:
             continue
-        held = package.want == "hold"
-        named = bool(policy.pin) or any(fnmatch.fnmatchcase(package.name, pattern) for pattern in pinned)
         newer = [v for v in policy.versions if compare_deb(v.version, policy.installed) > 0]
-        places = {v.version: [archives.get(s[:2], "") for s in _clean(v)] for v in newer}
+        offer = _Offer(
+            policy,
+            package,
+            newer,
+            {v.version: [archives.get(s[:2], "") for s in _clean(v)] for v in newer},
+            security,
+            releases,
+            named=bool(policy.pin) or any(fnmatch.fnmatchcase(package.name, pattern) for pattern in pinned),
+        )
         if policy.candidate and compare_deb(policy.candidate, policy.installed) > 0:
-            known.updates.append(_update(policy, package, newer, places, security, releases, held, named))
-        _hold(known, policy, package, newer, places, security, releases, held, named)
+            known.updates.append(_update(offer))
+        hold = _hold(offer)
+        if hold is not None:
+            known.holds.append(hold)
     _plan(host, known)
 
 
@@ -369,32 +407,24 @@ def _policies(host: Host, known: Managed, names: list[str]) -> dict[str, parse.P
     return policies
 
 
-def _update(
-    policy: parse.Policy,
-    package: parse.Package,
-    newer: list[parse.Version],
-    places: Mapping[str, list[str]],
-    security: set[str],
-    releases: Mapping[str, parse.Release],
-    held: bool,
-    named: bool,
-) -> Update:
-    candidate = next((v for v in newer if v.version == policy.candidate), parse.Version(policy.candidate))
+def _update(offer: _Offer) -> Update:
+    policy = offer.policy
+    candidate = next((v for v in offer.newer if v.version == policy.candidate), parse.Version(policy.candidate))
     # A fix is pending too when the candidate comes from elsewhere and only overtakes the one of the security archive.
-    up_to_candidate = [v for v in newer if compare_deb(v.version, policy.candidate) <= 0]
-    names = [name for name in places.get(policy.candidate, []) if name]
-    dates = [releases[name].date for name in names if name in releases]
+    up_to_candidate = [v for v in offer.newer if compare_deb(v.version, policy.candidate) <= 0]
+    names = [name for name in offer.places.get(policy.candidate, []) if name]
+    dates = [offer.releases[name].date for name in names if name in offer.releases]
     known_dates = [date for date in dates if date is not None]
     return Update(
         policy.name,
         policy.installed,
         policy.candidate,
-        package.arch,
-        [_origin(name, releases) for name in names] or [uri for uri, _s, _c in candidate.sources],
-        security=any(set(places.get(v.version, [])) & security for v in up_to_candidate),
+        offer.package.arch,
+        [_origin(name, offer.releases) for name in names] or [uri for uri, _s, _c in candidate.sources],
+        security=offer.fixes(up_to_candidate),
         published_by=min(known_dates) if known_dates else None,
-        held=held,
-        pinned=named,
+        held=offer.held,
+        pinned=offer.named,
         phased=candidate.phased is not None and candidate.phased < 100,
     )
 
@@ -407,32 +437,19 @@ def _origin(name: str, releases: Mapping[str, parse.Release]) -> str:
     return "%s:%s" % (release.label or release.origin or name, release.codename or release.suite)
 
 
-def _hold(
-    known: Managed,
-    policy: parse.Policy,
-    package: parse.Package,
-    newer: list[parse.Version],
-    places: Mapping[str, list[str]],
-    security: set[str],
-    releases: Mapping[str, parse.Release],
-    held: bool,
-    named: bool,
-) -> None:
-    """Tell a package that is held, and one whose newer version a pin withholds."""
-    if held:
-        fixes = any(set(places[v.version]) & security for v in newer)
-        known.holds.append(Hold(policy.name, policy.installed, "hold", _newest(newer), fixes))
-        return
-    withheld = [v for v in newer if not policy.candidate or compare_deb(v.version, policy.candidate) > 0]
-    # An archive that is not automatic (backports) offers nothing by itself; no pin withholds it.
-    offered = [
-        v for v in withheld if any(n and not (n in releases and releases[n].not_automatic) for n in places[v.version])
-    ]
-    fixes = any(set(places[v.version]) & security for v in offered)
-    if offered and (named or fixes):
-        known.holds.append(Hold(policy.name, policy.installed, "pin", _newest(offered), fixes))
-    elif named and policy.pin:
-        known.holds.append(Hold(policy.name, policy.installed, "pin"))
+def _hold(offer: _Offer) -> Hold | None:
+    """The hold of a package that is held, or of one whose newer version a pin withholds."""
+    policy = offer.policy
+    if offer.held:
+        return Hold(policy.name, policy.installed, "hold", _newest(offer.newer), offer.fixes(offer.newer))
+    withheld = [v for v in offer.newer if not policy.candidate or compare_deb(v.version, policy.candidate) > 0]
+    offered = [v for v in withheld if offer.by_itself(v)]
+    fixes = offer.fixes(offered)
+    if offered and (offer.named or fixes):
+        return Hold(policy.name, policy.installed, "pin", _newest(offered), fixes)
+    if offer.named and policy.pin:
+        return Hold(policy.name, policy.installed, "pin")
+    return None
 
 
 def _newest(versions: list[parse.Version]) -> str:
