@@ -9,7 +9,7 @@ import io
 import os
 import re
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -22,12 +22,24 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line
 
+from .calendar.config import (
+    CalendarKeys,
+    FreezeModel,
+    HolidaysModel,
+    after_wrong,
+    freeze_of,
+    holidays_of,
+    holidays_wrong,
+    with_calendar,
+)
 from .config import BUILT_IN, Config, Job, system_zone
 from .config_types import FROM_ELSEWHERE, Days, Duration, ScheduleOf, SecretUrl, Strict, Tags, Texts, WallTime, Zone
 from .errors import UpkeepError
 from .metrics.config import MetricsModel
 from .metrics.config import settings as metrics_settings
 from .reconcile import GroupBy, Policy, Rule
+from .service.config import SchedulerModel
+from .service.config import settings as scheduler_settings
 from .sla import TARGETS, BusinessHours
 from .sla import Settings as SlaSettings
 
@@ -48,8 +60,8 @@ class StoreModel(Strict):
     keep_days: Annotated[float, Field(gt=0)] | None = None
 
 
-class JobModel(Strict):
-    """A job."""
+class _RunKeys(Strict):
+    """What a job runs."""
 
     playbook: str | None = None
     description: str | None = None
@@ -63,6 +75,11 @@ class JobModel(Strict):
     forks: Annotated[int, Field(ge=1, le=1000)] | None = None
     schedule: ScheduleOf | None = None
     time_zone: Zone | None = None
+    restart: Literal["never", "once"] | None = None
+
+
+class JobModel(CalendarKeys, _RunKeys):
+    """A job: what it runs, and when."""
 
 
 class RuleModel(Strict):
@@ -114,10 +131,13 @@ class FileModel(Strict):
     inventory: Texts | None = None
     time_zone: Zone | None = None
     jobs: dict[str, JobModel | None] | None = None
+    freezes: list[FreezeModel] | None = None
+    holidays: HolidaysModel | None = None
     tickets: TicketsModel | None = None
     sla: SlaModel | None = None
     business_hours: HoursModel | None = None
     metrics: MetricsModel | None = None
+    scheduler: SchedulerModel | None = None
 
 
 @dataclass(frozen=True)
@@ -174,16 +194,25 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         return None, sorted(problems, key=lambda one: (one.line, one.what != UNKNOWN))
     jobs: dict[str, Job] = dict(BUILT_IN)
     problems = []
+    zone = model.time_zone or system_zone()
+    holidays = holidays_of(model.holidays)
     for name, given in (model.jobs or {}).items():
         made = _job(name, given or JobModel(), path.parent)
-        if isinstance(made, Job):
-            jobs[name] = made
-        else:
+        if not isinstance(made, Job):
             problems.append(Problem(_line(tree, ("jobs", name)), f"jobs.{name}", *made))
+            continue
+        timed = with_calendar(made, given or JobModel(), bool(given and given.time_limit), holidays)
+        if isinstance(timed, Job):
+            jobs[name] = timed
+        else:
+            problems.append(_wrong(tree, ("jobs", name), timed))
+    freezes = [freeze_of(given_freeze, zone) for given_freeze in model.freezes or ()]
+    problems += [_wrong(tree, ("freezes", place), one) for place, one in enumerate(freezes) if isinstance(one, tuple)]
+    problems += [_wrong(tree, ("holidays",), wrong) for wrong in holidays_wrong(model.holidays, jobs)]
+    problems += [_wrong(tree, ("jobs", name), wrong) for name, wrong in after_wrong(jobs)]
     problems += _unreadable_inventories(tree, model, path.parent)
     if problems:
         return None, sorted(problems, key=lambda one: one.line)
-    zone = model.time_zone or system_zone()
     store = model.store or StoreModel()
     config = Config(
         path=path,
@@ -192,9 +221,11 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         store_url=_store_url(store.url, path.parent),
         time_zone=zone,
         jobs=jobs,
+        freezes=tuple(one for one in freezes if not isinstance(one, tuple)),
         policy=_policy(model.tickets or TicketsModel()),
         sla=_sla(model.sla or SlaModel(), model.business_hours or HoursModel(), zone),
         metrics=metrics_settings(model.metrics or MetricsModel()),
+        scheduler=scheduler_settings(model.scheduler),
     )
     return (config if store.keep_days is None else replace(config, keep_days=store.keep_days)), []
 
@@ -275,7 +306,15 @@ def _plain(value: Any, left: list[int] | None = None) -> Any:
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
-    return value.date() if hasattr(value, "date") else value
+    if isinstance(value, datetime):  # a time on the wall, without what ruamel keeps beside it
+        return datetime.combine(value.date(), value.time())
+    return value
+
+
+def _wrong(tree: Any, block: Sequence[int | str], wrong: tuple[str, str, str, str, str]) -> Problem:
+    """What an area found wrong in a block, at its key's line."""
+    place = (*block, wrong[0])
+    return Problem(_line(tree, place), ".".join(map(str, place)), *wrong[1:])
 
 
 def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
@@ -339,7 +378,7 @@ def _known_keys(place: Sequence[int | str]) -> list[str]:
     for part in place:
         if isinstance(part, str) and part in model.model_fields:
             model = _block(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _block(annotation: Any) -> type[BaseModel] | None:
@@ -398,6 +437,8 @@ def _job(name: str, given: JobModel, folder: Path) -> Job | tuple[str, str, str,
             f"did you mean {near[0]}?" if near else built_in,
         )
     job = replace(base, name=name) if base else Job(name, str(given.playbook))
+    if given.playbook:  # of one that is not ours nothing is known
+        job = replace(job, changes=given.playbook not in {one.playbook for one in BUILT_IN.values()})
     timing, timing_text = given.schedule or (None, "")
     changes: dict[str, Any] = {
         "playbook": _playbook(given.playbook, folder) if given.playbook else None,
@@ -413,6 +454,7 @@ def _job(name: str, given: JobModel, folder: Path) -> Job | tuple[str, str, str,
         "schedule": timing,
         "schedule_text": timing_text or None,
         "time_zone": given.time_zone,
+        "restart": given.restart,
     }
     return replace(job, **{key: value for key, value in changes.items() if value is not None})
 
