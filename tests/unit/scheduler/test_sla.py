@@ -4,16 +4,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upkeep.sla import BusinessHours, Settings, after, counted, deadlines
-from upkeep.store import Clock
+from upkeep.sla import BusinessHours, Settings, Target, after, counted, deadlines, used
+from upkeep.store import Clock, Pause
 
 BERLIN = BusinessHours(time_zone="Europe/Berlin")
 SETTINGS = Settings(hours=BERLIN)
@@ -100,9 +100,7 @@ def test_a_priority_that_rises_brings_the_deadline_nearer_and_never_moves_it_awa
     assert (acknowledged.react.state, local(acknowledged.react.due)) == ("within", "Mon 2026-11-23 09:15")
 
 
-@pytest.mark.parametrize(
-    "hours", [{"days": ()}, {"days": (7,)}, {"start": time(18), "end": time(9)}, {"start": time(9), "end": time(9)}]
-)
+@pytest.mark.parametrize("hours", [{"days": ()}, {"days": (7,)}, {"start": time(9), "end": time(9)}])
 def test_hours_in_which_nobody_works_are_refused(hours: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
         BusinessHours(**hours)
@@ -144,3 +142,158 @@ def test_counted_time_adds_up(begin: float, length: float) -> None:
     parts = counted(begin, middle, BERLIN) + counted(middle, end, BERLIN)
     assert parts == pytest.approx(counted(begin, end, BERLIN), abs=1e-3)
     assert counted(end, begin, BERLIN) == 0
+
+
+# --- pauses, night shifts, holidays: against a look at every minute ---------------------------------------------------
+
+MINUTE = 60.0
+CHANGES = {
+    "Europe/Berlin": ["2026-03-29", "2026-10-25"],
+    "America/New_York": ["2026-03-08", "2026-11-01"],
+    "Australia/Lord_Howe": ["2026-04-05", "2026-10-04"],  # by half an hour
+    "Africa/Cairo": ["2026-04-24", "2026-10-30"],  # at midnight
+    "UTC": ["2026-02-28"],
+}
+"""Days on which clocks change, and one on which they do not."""
+
+
+def worked_minutes(begin: float, end: float, hours: BusinessHours | None, pauses: list[Pause]) -> int:
+    """How many minutes between two moments are working time, by looking at the wall clock of every one of them."""
+    zone = ZoneInfo(hours.time_zone) if hours else None
+    begun: set[date] = set()
+    over: set[date] = set()
+    found = 0
+    moment = begin - (3 * 86400 if hours else 0)
+    while moment < end:
+        if hours:
+            wall = datetime.fromtimestamp(moment, zone).replace(tzinfo=None)
+            for day in (wall.date(), wall.date() - timedelta(days=1)):
+                if wall >= datetime.combine(day, hours.start):
+                    begun.add(day)
+                if wall >= datetime.combine(day + timedelta(days=hours.end <= hours.start), hours.end):
+                    over.add(day)
+        works = hours is None or any(
+            day in hours.worked or (day.weekday() in hours.days and day not in hours.holidays) for day in begun - over
+        )
+        paused = any(one.since <= moment and (one.until is None or moment < one.until) for one in pauses)
+        found += works and not paused and moment >= begin
+        moment += MINUTE
+    return found
+
+
+@st.composite
+def business_hours(draw: st.DrawFn) -> tuple[BusinessHours, float]:
+    zone = draw(st.sampled_from(sorted(CHANGES)))
+    change = date.fromisoformat(draw(st.sampled_from(CHANGES[zone])))
+    near = [change + timedelta(days=number) for number in range(-3, 6)]
+    start, end = draw(st.tuples(st.integers(0, 47), st.integers(0, 47)).filter(lambda pair: pair[0] != pair[1]))
+    hours = BusinessHours(
+        days=tuple(sorted(draw(st.sets(st.integers(0, 6), min_size=1)))),
+        start=time(start // 2, start % 2 * 30),
+        end=time(end // 2, end % 2 * 30),
+        time_zone=zone,
+        holidays=frozenset(draw(st.sets(st.sampled_from(near), max_size=2))),
+        worked=frozenset(draw(st.sets(st.sampled_from(near), max_size=2))),
+    )
+    begin = datetime.combine(change - timedelta(days=1), time(), ZoneInfo(zone)).timestamp()
+    return hours, begin + draw(st.integers(0, 2 * 1440)) * MINUTE
+
+
+@st.composite
+def pauses_from(draw: st.DrawFn, begin: float) -> list[Pause]:
+    """Pauses as they may come: one after another, overlapping, empty, before the clock's beginning."""
+    found = []
+    for _ in range(draw(st.integers(0, 3))):
+        since = begin + draw(st.integers(-600, 3000)) * MINUTE
+        found.append(Pause(since, since + draw(st.integers(0, 2000)) * MINUTE))
+    return found
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_counting_with_pauses_is_as_a_look_at_every_minute_says(data: st.DataObject) -> None:
+    hours, begin = data.draw(business_hours())
+    pauses = data.draw(pauses_from(begin))
+    end = begin + data.draw(st.integers(0, 4 * 1440)) * MINUTE
+    assert counted(begin, end, hours, pauses) == worked_minutes(begin, end, hours, pauses) * MINUTE
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_deadlines_with_pauses_are_as_a_look_at_every_minute_says(data: st.DataObject) -> None:
+    hours, begin = data.draw(business_hours())
+    around_the_clock = data.draw(st.booleans())
+    pauses = data.draw(pauses_from(begin))
+    if data.draw(st.booleans()):  # it still waits
+        last = max([begin, *(one.until for one in pauses if one.until is not None)])
+        pauses.append(Pause(last + data.draw(st.integers(0, 600)) * MINUTE, None))
+    promised = data.draw(st.integers(1, 1200))
+    made = Settings({"P1": Target(promised * MINUTE, promised * MINUTE, not around_the_clock)}, hours)
+    now = begin + data.draw(st.integers(0, 4 * 1440)) * MINUTE
+    clock = Clock("P1", begin)
+    found = deadlines([clock], None, None, now, made, pauses).solve
+    spent = worked_minutes(begin, now, None if around_the_clock else hours, pauses)
+    assert used(clock, pauses, now, made) == spent * MINUTE
+    assert found.remaining == (promised - spent) * MINUTE
+    assert found.promised - found.remaining == spent * MINUTE
+    if spent != promised:  # at the very end of the time, the last moment still is within
+        assert (found.state == "breached") == (spent > promised)
+
+
+def test_while_it_waits_nothing_grows_less_and_nothing_breaks() -> None:
+    since = at("2026-11-20 10:00")  # a Friday; P3 has until 18:00
+    clock, waiting = [Clock("P3", since)], [Pause(at("2026-11-20 12:00"), None, "the disk is ordered")]
+    for now in ("2026-11-20 12:00", "2026-11-20 17:00", "2026-11-24 12:00", "2027-02-01 08:00"):
+        solve = deadlines(clock, since, None, at(now), SETTINGS, waiting).solve
+        assert (solve.state, solve.remaining / HOUR) == ("within", 6)
+    # It goes on on Monday at noon: six hours are left, and they end the day.
+    over = [Pause(at("2026-11-20 12:00"), at("2026-11-23 12:00"))]
+    solve = deadlines(clock, since, None, at("2026-11-23 12:00"), SETTINGS, over).solve
+    assert (local(solve.due), solve.remaining / HOUR) == ("Mon 2026-11-23 18:00", 6)
+    # P1 counts every hour, and stands still as well.
+    p1 = deadlines([Clock("P1", since)], None, None, since + 9e6, SETTINGS, [Pause(since + 60, None)])
+    assert (p1.react.state, p1.react.remaining) == ("within", 14 * MINUTE)
+
+
+def test_a_pause_after_a_promise_was_kept_or_missed_does_not_move_it() -> None:
+    since = at("2026-11-23 03:00")
+    clock, waited = [Clock("P1", since)], [Pause(since + 120, since + 7000)]
+    found = deadlines(clock, since + 60, None, since + 7200, SETTINGS, waited)
+    assert (found.react.due, found.react.state) == (since + 900, "within")
+    late = deadlines(clock, since + 1000, None, since + 7200, SETTINGS, [Pause(since + 1200, None)])
+    assert (late.react.due, late.react.remaining) == (since + 900, -100)
+    # A breach stands, however long it waits afterwards.
+    solve = deadlines(clock, since, None, since + 9e6, SETTINGS, [Pause(since + 4000, None)]).solve
+    assert (solve.state, solve.remaining) == ("breached", -400)
+
+
+def test_a_night_shift_belongs_to_the_day_on_which_it_begins() -> None:
+    nights = BusinessHours(days=(4,), start=time(22), end=time(6), time_zone="Europe/Berlin")
+    assert local(after(at("2026-11-21 03:00"), 2 * HOUR, nights)) == "Sat 2026-11-21 05:00"
+    assert local(after(at("2026-11-21 03:00"), 4 * HOUR, nights)) == "Fri 2026-11-27 23:00"
+    assert counted(at("2026-11-20 00:00"), at("2026-11-22 00:00"), nights) == 8 * HOUR
+    # In the night to 25 October 2026 an hour comes twice.
+    saturdays = BusinessHours(days=(5,), start=time(22), end=time(6), time_zone="Europe/Berlin")
+    assert counted(at("2026-10-24 00:00"), at("2026-10-26 00:00"), saturdays) == 9 * HOUR
+
+
+def test_holidays_are_days_off_and_moved_working_days_are_worked() -> None:
+    # Russia, 2025: Saturday 1 November is worked, Monday 3 November is off for it; 4 November is a holiday.
+    hours = BusinessHours(
+        time_zone="Europe/Moscow",
+        holidays=frozenset({date(2025, 11, 3), date(2025, 11, 4)}),
+        worked=frozenset({date(2025, 11, 1)}),
+    )
+    moscow = "Europe/Moscow"
+    assert local(after(at("2025-10-31 17:00", moscow), 2 * HOUR, hours), moscow) == "Sat 2025-11-01 10:00"
+    assert local(after(at("2025-11-01 17:00", moscow), 2 * HOUR, hours), moscow) == "Wed 2025-11-05 10:00"
+
+
+def test_a_list_of_holidays_that_never_ends_does_not_hang() -> None:
+    class Always(frozenset[date]):
+        def __contains__(self, _day: object) -> bool:
+            return True
+
+    hours = BusinessHours(holidays=Always())
+    assert counted(1.8e9, 1.81e9, hours) == 0
+    assert after(1.8e9, 60, hours) > 1.8e9
