@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .calendar.decide import After, CatchUp
     from .calendar.freezes import Freeze
     from .calendar.windows import Window
+    from .notify.settings import Settings as NotifySettings
     from .schedule import Schedule
 
 FILE_NAME = "upkeep.yml"
@@ -155,6 +156,8 @@ class Config:
 
     freezes: tuple[Freeze, ...] = ()
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    notify: NotifySettings | None = None
+    """None: nobody is told anything."""
 
     def inventory_of(self, job: Job | None, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The inventory to use: the one given, the job's, the configuration's, or this machine."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, ValidationError
 from ruamel.yaml import YAML
@@ -33,15 +32,16 @@ from .calendar.config import (
     with_calendar,
 )
 from .config import BUILT_IN, Config, Job, system_zone
-from .config_types import FROM_ELSEWHERE, Days, Duration, ScheduleOf, SecretUrl, Strict, Tags, Texts, WallTime, Zone
+from .config_types import FROM_ELSEWHERE, Duration, ScheduleOf, SecretUrl, Strict, Tags, Texts, Zone
 from .errors import UpkeepError
 from .metrics.config import MetricsModel
 from .metrics.config import settings as metrics_settings
+from .notify.config import NotifyModel
+from .notify.config import settings as notify_settings
 from .reconcile import GroupBy, Policy, Rule
 from .service.config import SchedulerModel
 from .service.config import settings as scheduler_settings
-from .sla import TARGETS, BusinessHours
-from .sla import Settings as SlaSettings
+from .sla_config import HoursModel, SlaModel, sla_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -98,32 +98,6 @@ class TicketsModel(Strict):
     reopen_within: Duration | None = None
 
 
-class TargetModel(Strict):
-    """What is promised for one priority."""
-
-    react: Duration | None = None
-    solve: Duration | None = None
-    business_hours: bool | None = None
-
-
-class SlaModel(Strict):
-    """The promises by priority."""
-
-    P1: TargetModel | None = None
-    P2: TargetModel | None = None
-    P3: TargetModel | None = None
-    due_soon: Annotated[float, Field(gt=0, lt=1)] | None = None
-
-
-class HoursModel(Strict):
-    """When people work."""
-
-    days: Days | None = None
-    start: WallTime | None = None
-    end: WallTime | None = None
-    time_zone: Zone | None = None
-
-
 class FileModel(Strict):
     """upkeep.yml."""
 
@@ -137,6 +111,7 @@ class FileModel(Strict):
     sla: SlaModel | None = None
     business_hours: HoursModel | None = None
     metrics: MetricsModel | None = None
+    notify: NotifyModel | None = None
     scheduler: SchedulerModel | None = None
 
 
@@ -210,7 +185,16 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
     problems += [_wrong(tree, ("freezes", place), one) for place, one in enumerate(freezes) if isinstance(one, tuple)]
     problems += [_wrong(tree, ("holidays",), wrong) for wrong in holidays_wrong(model.holidays, jobs)]
     problems += [_wrong(tree, ("jobs", name), wrong) for name, wrong in after_wrong(jobs)]
+    notify, notify_wrong = notify_settings(model.notify, path.parent, jobs)
+    problems += [_wrong(tree, ("notify",), wrong) for wrong in notify_wrong]
     problems += _unreadable_inventories(tree, model, path.parent)
+    hours, days_off = model.business_hours or HoursModel(), holidays if model.holidays else None
+    try:
+        sla = sla_settings(model.sla or SlaModel(), hours, days_off, zone)
+    except ValueError as error:
+        expected, _, found = str(error).partition(", found ")
+        line = _line(tree, ("business_hours",))
+        problems.append(Problem(line, "business_hours", "nobody would ever work", expected, found or "none"))
     if problems:
         return None, sorted(problems, key=lambda one: one.line)
     store = model.store or StoreModel()
@@ -223,8 +207,9 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         jobs=jobs,
         freezes=tuple(one for one in freezes if not isinstance(one, tuple)),
         policy=_policy(model.tickets or TicketsModel()),
-        sla=_sla(model.sla or SlaModel(), model.business_hours or HoursModel(), zone),
+        sla=sla,
         metrics=metrics_settings(model.metrics or MetricsModel()),
+        notify=notify,
         scheduler=scheduler_settings(model.scheduler),
     )
     return (config if store.keep_days is None else replace(config, keep_days=store.keep_days)), []
@@ -495,19 +480,3 @@ def _store_url(url: str | None, folder: Path) -> str | None:
 def _policy(tickets: TicketsModel) -> Policy:
     rules = tuple(Rule(rule.check, rule.group_by, rule.priority, rule.ignore) for rule in tickets.rules)
     return Policy(rules) if tickets.reopen_within is None else Policy(rules, tickets.reopen_within)
-
-
-def _sla(sla: SlaModel, hours: HoursModel, zone: ZoneInfo) -> SlaSettings:
-    targets = dict(TARGETS)
-    for name, usual_target in TARGETS.items():
-        given: TargetModel | None = getattr(sla, name)
-        if given:
-            targets[name] = replace(usual_target, **given.model_dump(exclude_none=True))
-    usual = BusinessHours()
-    business = BusinessHours(
-        days=hours.days or usual.days,
-        start=hours.start if hours.start is not None else usual.start,
-        end=hours.end if hours.end is not None else usual.end,
-        time_zone=(hours.time_zone or zone).key,
-    )
-    return SlaSettings(targets, business) if sla.due_soon is None else SlaSettings(targets, business, sla.due_soon)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from zoneinfo import ZoneInfo
+
+    from ..secret import SecretPlace
 
 How = Literal["now", "digest", "never"]
 """At once; collected, in working hours; not at all (which ends the search for a route)."""
@@ -43,7 +45,7 @@ USUAL_EVENTS = (OPENED, REOPENED, RAISED, RESOLVED, SLA)
 """Those of a route that names none: what comes, becomes worse and goes. More hosts in a known ticket are not news."""
 
 GATHER = 600.0
-"""Seconds that a digest waits for more within working hours: less than the 15 minutes in which one promises to react."""
+"""Seconds that a digest waits for more within working hours: less than the 15 minutes of the reaction promised."""
 REPEAT_EVERY = 900.0
 """Seconds between two calls for a P1 that nobody acknowledges."""
 
@@ -65,8 +67,8 @@ class Channel:
     """Where messages go. Each of its URLs is delivered and retried by itself."""
 
     name: str
-    urls: tuple[str, ...] = field(repr=False)
-    """Apprise URLs; secret."""
+    urls: tuple[SecretPlace, ...]
+    """Where its apprise URLs stand, which are secret."""
     rate: Rate = Rate()
     language: Language | None = None
 
@@ -145,7 +147,7 @@ class Route:
 class Heartbeat:
     """A URL that is called while all is well: who watches it notices when Upkeep is dead, or the weekly did not run."""
 
-    url: str = field(repr=False)
+    url: SecretPlace
     every: float = 300.0
     """Seconds."""
     method: Literal["get", "post"] = "get"
@@ -159,7 +161,7 @@ class Settings:
 
     channels: Mapping[str, Channel]
     routes: tuple[Route, ...] = ()
-    """In order; the first that matches holds. None: the built-in ones, see :meth:`ways`."""
+    """In order; the first that matches holds. None given: the built-in ones, see :meth:`ways`."""
     quiet: Quiet | None = None
     digest_at: tuple[time, ...] = ()
     """Times of the day at which a digest goes out on working days; none: as soon as working hours begin, and within
