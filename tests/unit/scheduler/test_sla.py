@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upkeep.sla import BusinessHours, Settings, Target, after, counted, deadlines, used
+from upkeep import config_file
+from upkeep.config import Config
+from upkeep.sla import BusinessHours, Settings, Step, Target, after, counted, deadlines, used
 from upkeep.store import Clock, Pause
 
 BERLIN = BusinessHours(time_zone="Europe/Berlin")
@@ -297,3 +300,54 @@ def test_a_list_of_holidays_that_never_ends_does_not_hang() -> None:
     hours = BusinessHours(holidays=Always())
     assert counted(1.8e9, 1.81e9, hours) == 0
     assert after(1.8e9, 60, hours) > 1.8e9
+
+
+# --- its configuration ------------------------------------------------------------------------------------------------
+
+
+def configured(tmp_path: Path, text: str) -> tuple[Config | None, str]:
+    (tmp_path / "upkeep.yml").write_text(text)
+    made, problems = config_file.check(tmp_path / "upkeep.yml", tmp_path)
+    return made, "; ".join(" ".join(problems[0].error(tmp_path).lines()) for _ in problems[:1])
+
+
+def test_steps_and_holidays_are_configured(tmp_path: Path) -> None:
+    text = """
+time_zone: Europe/Moscow
+holidays:
+  dates: {2025-11-03: moved, 2025-11-04: Unity}
+  worked: [2025-11-01]
+business_hours: {start: "22:00", end: "06:00"}
+sla:
+  warn_at: [0.9, 0.5]
+  escalate:
+    - after: 0
+    - {after: 90m, to: oncall, priorities: P1, clocks: [solve]}
+"""
+    made, problem = configured(tmp_path, text)
+    assert made is not None, problem
+    assert made.sla.warn_at == (0.5, 0.9)
+    assert made.sla.escalate == (Step(0.0), Step(5400.0, ("oncall",), ("P1",), ("solve",)))
+    moscow = "Europe/Moscow"
+    # Friday's night shift is left at 03:00 on Saturday; Saturday's is worked; Monday's and Tuesday's are holidays.
+    assert local(after(at("2025-11-01 03:00", moscow), 5 * HOUR, made.sla.hours), moscow) == "Sun 2025-11-02 00:00"
+    assert local(after(at("2025-11-02 05:00", moscow), 2 * HOUR, made.sla.hours), moscow) == "Wed 2025-11-05 23:00"
+    usual = Settings()
+    assert [(step.after, step.to) for step in usual.escalate] == [(0, ()), (HOUR, ()), (4 * HOUR, ())]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sla: {warn_at: [75]}", "a part of the promised time, as 0.75"),
+        ("sla: {escalate: [{to: x}]}", "after is missing"),
+        ("sla: {escalate: [{after: soon}]}", "0 (as soon as it is), or a duration, as 1h"),
+        ("sla: {escalate: [{after: 1h, clocks: [wait]}]}", "one of 'react', 'solve'"),
+        ("sla: {escalate: [{after: 1h, priorities: []}]}", "priorities"),
+        ('business_hours: {start: "09:00", end: "09:00"}', "nobody would ever work"),
+    ],
+)
+def test_wrong_steps_and_hours_are_told(tmp_path: Path, text: str, said: str) -> None:
+    made, problem = configured(tmp_path, text + "\n")
+    assert made is None
+    assert said in problem
