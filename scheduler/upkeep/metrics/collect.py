@@ -10,9 +10,9 @@ a file an hour ago must not be an hour too young.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, literal, select, text
@@ -20,15 +20,18 @@ from sqlalchemy import and_, case, func, literal, select, text
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
 
 from .. import sla
+from ..calendar.decide import outlook, timetable
 from ..store import RESOLVED, RUN_STATES, RUNNING, TICKET_STATES, runs, schema
 from ..store import tickets as store_tickets
+from ..store.firings import SKIPPED, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select
 
-    from ..config import Config, Job
+    from ..calendar.decide import Timetable
+    from ..config import Config
     from ..store import Ticket
     from ..store.facade import Store
 
@@ -44,7 +47,9 @@ MAX_NODES = 50
 PROMISES = ("react", "solve")
 UNSENT = ("waiting", "sending", "dead")
 """States of the outbox that count: what was sent, or dropped by a person, is history."""
-FIRING_PAST = 400 * DAY
+MOST_SKIPPED = 400
+"""Times of a schedule, skipped one after another by a freeze or a holiday, that are looked through."""
+RUN_PAST = 400 * DAY
 """How far back a job's newest run is looked for when it is older than the window."""
 
 
@@ -56,9 +61,10 @@ class JobFigures:
     succeeded: float | None = None
     """When its last run ended by itself and did all its tasks on at least one host; None: never."""
     due: float | None = None
-    """The first time after that at which its schedule wants it; None: no schedule, or nothing known to count from."""
+    """When it may begin for the first time after that, by its schedule, windows and freezes; None: no schedule, or
+    nothing known to count from."""
     next: float | None = None
-    """The next time from now."""
+    """Likewise the first time from now."""
     paused: bool = False
     time_limit: float | None = None
     """Seconds."""
@@ -66,7 +72,7 @@ class JobFigures:
     running_since: float | None = None
     """When the oldest of those under way began."""
     started: float | None = None
-    """The last run: when it began, how it stands, how many seconds it took, what it found, hosts by state."""
+    """The last run that has ended: when it began, how it ended, the seconds it took, what it found, hosts by state."""
     state: str = ""
     duration: float | None = None
     findings: Mapping[str, int] = field(default_factory=dict)
@@ -193,7 +199,7 @@ def _jobs(connection: Connection, config: Config, figures: Figures, now: float, 
     _run_states(connection, figures, jobs, since)
     _last_runs(connection, jobs, since, now)
     _firings(connection, jobs, since)
-    _times(connection, config, jobs, now)
+    _times(connection, config, jobs, now, since)
 
 
 def _successes(connection: Connection, config: Config, jobs: dict[str, JobFigures]) -> None:
@@ -216,6 +222,7 @@ def _run_states(connection: Connection, figures: Figures, jobs: dict[str, JobFig
     figures.other_runs = dict.fromkeys(RUN_STATES, 0)
     for job in jobs.values():
         job.runs = dict.fromkeys(RUN_STATES, 0)
+        job.firings = dict.fromkeys(STATES, 0)
     for name, state, count, mean, longest in connection.execute(query):
         if name in jobs:
             jobs[name].runs[state] = count
@@ -230,7 +237,7 @@ def _last_runs(connection: Connection, jobs: dict[str, JobFigures], since: float
     _take_last_runs(connection, jobs, and_(table.started > since, table.job.is_not(None)))
     older = [name for name, job in jobs.items() if job.started is None]
     if older:
-        ago = and_(table.started > now - FIRING_PAST, table.started <= since)
+        ago = and_(table.started > now - RUN_PAST, table.started <= since)
         for part in _parts(older):
             _take_last_runs(connection, jobs, and_(ago, table.job.in_(part)))
     under_way = select(table.job, func.count(), func.min(table.started)).where(table.state == RUNNING)
@@ -241,11 +248,13 @@ def _last_runs(connection: Connection, jobs: dict[str, JobFigures], since: float
 
 def _take_last_runs(connection: Connection, jobs: dict[str, JobFigures], which: ColumnElement[bool]) -> None:
     table = schema.runs
-    newest = select(table.c.job, func.max(table.c.started).label("started")).where(which).group_by(table.c.job)
-    last = newest.subquery()
+    # One that is under way has found nothing yet: that is not to be taken for clean.
+    ended = and_(which, table.c.state != RUNNING)
+    last = select(table.c.job, func.max(table.c.started).label("started")).where(ended).group_by(table.c.job).subquery()
     columns = [table.c[name] for name in ("job", "started", "finished", "state", *SEVERITIES)]
     columns += [table.c[f"hosts_{state}"] for state in runs.HOST_STATES]
-    query = select(*columns).join(last, and_(table.c.started == last.c.started, table.c.job == last.c.job))
+    same = and_(table.c.started == last.c.started, table.c.job == last.c.job, table.c.state != RUNNING)
+    query = select(*columns).join(last, same)
     for row in connection.execute(query):
         job = jobs.get(row.job)
         if job is not None:
@@ -283,29 +292,32 @@ def _lag(connection: Connection, figures: Figures, since: float) -> None:
     lags = sorted(max(0.0, row.lag) for row in connection.execute(newest))
     if lags:
         # The nearest rank: a lag that really was.
-        figures.lag = {part: lags[min(len(lags) - 1, int(part * len(lags)))] for part in (0.5, 0.9, 0.99, 1.0)}
+        figures.lag = {part: lags[min(len(lags) - 1, int(part * len(lags)))] for part in (0.5, 0.99, 1.0)}
 
 
-def _times(connection: Connection, config: Config, jobs: dict[str, JobFigures], now: float) -> None:
+def _times(connection: Connection, config: Config, jobs: dict[str, JobFigures], now: float, since: float) -> None:
+    table = schema.firings.c
+    # What a rule left out (a freeze, a holiday, a pause) is not owed; what was missed is.
+    left_out = select(table.job, func.max(table.due)).where(table.due > since, table.state == SKIPPED)
+    skipped = {row[0]: row[1] for row in connection.execute(left_out.group_by(table.job))}
     states = {row.job: row for row in connection.execute(select(schema.job_states))}
     for name, job in jobs.items():
         state = states.get(name)
         job.paused = state is not None and state.paused is not None
+        if config.jobs[name].schedule is None:
+            continue
+        table_of = timetable(config, config.jobs[name])
+        job.next = _begins(table_of, now)
         # A job that never succeeded is due from when the scheduler learned of it; without one, nobody knows since when.
-        since = job.succeeded if job.succeeded is not None else state.since if state is not None else None
-        job.next = _next(config, config.jobs[name], now)
-        if since is not None:
-            job.due = _next(config, config.jobs[name], min(since, now))
+        known = job.succeeded if job.succeeded is not None else state.since if state is not None else None
+        if known is not None:
+            job.due = _begins(table_of, min(now, max(known, skipped.get(name, 0.0))))
 
 
-def _next(config: Config, job: Job, after: float) -> float | None:
-    """The first time after a moment at which a job's schedule wants it."""
-    if job.schedule is None:
-        return None
-    from ..schedule import next_times
-
-    moment = next(next_times(job.schedule, datetime.fromtimestamp(after, UTC), config.zone_of(job)), None)
-    return None if moment is None else moment.timestamp()
+def _begins(table: Timetable, after: float) -> float | None:
+    """When a job may begin for the first of its times after a moment that its windows and freezes let happen."""
+    ahead = itertools.islice(outlook(table, after), MOST_SKIPPED)
+    return next((occurrence.starts for occurrence in ahead if occurrence.starts is not None), None)
 
 
 # --- hosts ------------------------------------------------------------------------------------------------------------

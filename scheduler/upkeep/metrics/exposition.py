@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from .. import __version__
+from ..store import RUN_STATES, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from .collect import Figures, JobFigures
+
+
+ENDED = tuple(state for state in RUN_STATES if state != RUNNING)
 
 
 def render(figures: Figures | None, accept: str = "") -> tuple[bytes, str]:
@@ -94,13 +98,13 @@ def _about_jobs(jobs: list[JobFigures]) -> Iterator[Metric]:
     )
     yield _gauge(
         "upkeep_job_due_timestamp_seconds",
-        "The first time after its last success at which a job's schedule wants it. In the past: a success is owed.",
+        "When a job may first begin after its last success (its schedule, windows, freezes). Past: a success is owed.",
         name,
         [((job.name,), job.due) for job in jobs],
     )
     yield _gauge(
         "upkeep_job_next_timestamp_seconds",
-        "The next time at which a job's schedule wants it.",
+        "When a job may begin next (its schedule, windows, freezes).",
         name,
         [((job.name,), job.next) for job in jobs],
     )
@@ -148,7 +152,7 @@ def _about_jobs(jobs: list[JobFigures]) -> Iterator[Metric]:
         "upkeep_job_firings",
         "Times of a job's schedule in the last days (metrics.window), by what became of each.",
         (*name, "state"),
-        [((job.name, state), count) for job in jobs for state, count in sorted(job.firings.items())],
+        [((job.name, state), count) for job in jobs for state, count in job.firings.items()],
     )
     yield _gauge(
         "upkeep_job_last_firing_lag_seconds",
@@ -162,31 +166,37 @@ def _about_last_runs(jobs: list[JobFigures]) -> Iterator[Metric]:
     name = ("job_name",)
     yield _gauge(
         "upkeep_job_last_run_timestamp_seconds",
-        "When the last run of a job began, however it ended.",
+        "When the last run of a job began that has ended, however it did.",
         name,
         [((job.name,), job.started) for job in jobs],
     )
     yield _gauge(
         "upkeep_job_last_run_duration_seconds",
-        "How long the last run of a job took; none while it is under way, or when nobody knows when it ended.",
+        "How long that run took; none when nobody knows when it ended.",
         name,
         [((job.name,), job.duration) for job in jobs],
     )
     yield _gauge(
         "upkeep_job_last_run_state",
-        "1 for the state of a job's last run, 0 for the others.",
+        "1 for the state in which a job's last run ended, 0 for the others.",
         (*name, "state"),
-        [((job.name, state), job.state == state) for job in jobs if job.state for state in job.runs],
+        [
+            ((job.name, state), job.state == state)
+            for job in jobs
+            if job.state
+            for state in RUN_STATES
+            if state != RUNNING
+        ],
     )
     yield _gauge(
         "upkeep_job_last_run_findings",
-        "Findings of a job's last run, by severity.",
+        "Findings of a job's last run that has ended, by severity.",
         (*name, "severity"),
         [((job.name, severity), count) for job in jobs for severity, count in job.findings.items()],
     )
     yield _gauge(
         "upkeep_job_last_run_hosts",
-        "Hosts of a job's last run, by how they ended.",
+        "Hosts of a job's last run that has ended, by their state.",
         (*name, "state"),
         [((job.name, state), count) for job in jobs for state, count in job.hosts.items()],
     )
@@ -200,12 +210,12 @@ def _about_runs(figures: Figures) -> Iterator[Metric]:
         ("state",),
         [((state,), count) for state, count in figures.other_runs.items()],
     )
-    yield _gauge(
-        "upkeep_firing_lag_seconds",
-        "Lag of the newest scheduled runs of all jobs (at most 1,000 of the last days), by quantile.",
-        ("quantile",),
-        [((f"{part:g}",), lag) for part, lag in figures.lag.items()],
-    )
+    for name, part in (("median", 0.5), ("p99", 0.99), ("max", 1.0)):
+        yield _plain(
+            f"upkeep_firing_lag_{name}_seconds",
+            f"Lag of the newest scheduled runs of all jobs (at most 1,000, of the last days): {name}.",
+            figures.lag.get(part),
+        )
 
 
 def _about_hosts(figures: Figures) -> Iterator[Metric]:

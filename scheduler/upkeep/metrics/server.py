@@ -34,7 +34,7 @@ SAME_FOR = 2.0
 PATIENCE = 10.0
 """Seconds that a client may take to ask, and to take its answer."""
 MOST_AT_ONCE = 16
-"""Connections that are served at once; more wait in the kernel's queue."""
+"""Connections that are served at once; more wait in the kernel's queue, at most PATIENCE seconds."""
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -132,8 +132,11 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._places.acquire()
-        super().process_request(request, client_address)
+        if self._places.acquire(timeout=PATIENCE):
+            super().process_request(request, client_address)
+        else:
+            # Others keep all places busy, byte by byte perhaps: the end of the service must not wait for them.
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
