@@ -25,6 +25,9 @@ FORMS = '"22:00-06:00", "Sat,Sun 02:00-05:00", "Fri 22:00-Mon 04:00" or "2nd Sat
 HORIZON = 400.0 * 86400
 """Seconds: how far ahead a window is looked for; one that opens once a year is found."""
 
+FIRST_LOOK = 2 * 86400.0
+"""Seconds that are looked through first."""
+
 Span = tuple[float, float]
 """From, to (exclusive): seconds since the epoch."""
 
@@ -84,13 +87,14 @@ class Window:
 def united(windows: Iterable[Window], start: float, zone: ZoneInfo) -> Iterator[Span]:
     """The times in which one of the windows is open, from a moment on, in order; those that touch are one.
 
-    Looked for month by month: what is asked for is nearly always in the first.
+    Looked for in growing steps: what is asked for is nearly always in the first.
     """
     windows = list(windows)
     open_since: Span | None = None
-    for begin in _steps(start):
-        end = min(begin + 31 * 86400.0, start + HORIZON)
-        # Openings that reach beyond a month come again with the next: they only grow what is there.
+    begin, step = start, FIRST_LOOK
+    while begin < start + HORIZON:
+        end = min(begin + step, start + HORIZON)
+        # Openings that reach beyond a step come again with the next: they only grow what is there.
         for opened, closed in sorted(span for window in windows for span in window.spans(begin, end, zone)):
             if open_since is None:
                 open_since = (opened, closed)
@@ -99,15 +103,9 @@ def united(windows: Iterable[Window], start: float, zone: ZoneInfo) -> Iterator[
             else:
                 yield open_since
                 open_since = (opened, closed)
+        begin, step = end, step * 4
     if open_since is not None:
         yield open_since
-
-
-def _steps(start: float) -> Iterator[float]:
-    at = start
-    while at < start + HORIZON:
-        yield at
-        at += 31 * 86400.0
 
 
 def without(spans: Iterable[Span], closed: Iterable[Span]) -> Iterator[Span]:
