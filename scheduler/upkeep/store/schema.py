@@ -179,6 +179,8 @@ tickets = Table(
     Column("pauses", JSON, nullable=False, server_default=text("'[]'")),
     # How it went before it was reopened, for the SLA's report: a mapping for each time (see store/tickets.py).
     Column("cycles", JSON, nullable=False, server_default=text("'[]'")),
+    # The SLA's warnings and steps that were told since it was (re)opened: see escalation.py.
+    Column("sla_told", JSON, nullable=False, server_default=text("'[]'")),
     # What people learned from it; the next ticket of the same cause shows it.
     Column("workaround", Text, nullable=False, server_default=text("''")),
     Column("root_cause", Text, nullable=False, server_default=text("''")),
@@ -260,8 +262,8 @@ firings = Table(
     # Processes that were started for it; whichever of them registers its run first carries it out.
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("launched", Double),
-    # A second run of it, after the first was cut off, is limited to these hosts.
-    Column("hosts", JSON),
+    # Not null: a second run, after the first was cut off; these hosts are done.
+    Column("done", JSON),
     # Patterns of hosts that a freeze takes out of it.
     Column("without", JSON),
     Column("ended", Double),

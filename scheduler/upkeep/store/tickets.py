@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, exists, func, insert, or_, select, update
@@ -33,6 +34,20 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from sqlalchemy import Connection, Row
+
+
+@dataclass(frozen=True)
+class Running:
+    """What the clocks ask of a ticket."""
+
+    number: int
+    priority: str
+    clocks: tuple[Clock, ...]
+    pauses: tuple[Pause, ...]
+    acknowledged: float | None
+    told: list[str]
+    """What was told of its clocks: see escalation.py."""
+
 
 TEXT_LIMIT = 4000
 """Characters of what a person writes into a ticket."""
@@ -287,7 +302,28 @@ def again(ticket: Ticket, priority: str, now: float, *, still: bool) -> dict[str
         "clocks": [[priority, now]],
         "pauses": [],
         "cycles": [*kept, cycle][-CYCLES:],
+        "sla_told": [],
     }
+
+
+def running(connection: Connection, numbers: Iterable[int] | None = None) -> list[Running]:
+    """The tickets whose clocks run: not resolved, not waiting; of these numbers (some hundreds), or all."""
+    columns = ("number", "priority", "clocks", "pauses", "acknowledged", "sla_told")
+    query = select(*(_TICKETS.c[name] for name in columns)).where(_TICKETS.c.state.in_((OPEN, ACKNOWLEDGED)))
+    if numbers is not None:
+        query = query.where(_TICKETS.c.number.in_(list(numbers)))
+    return [
+        Running(
+            row.number, row.priority, _clocks_of(row.clocks), _pauses_of(row.pauses), row.acknowledged, row.sla_told
+        )
+        for row in connection.execute(query.order_by(_TICKETS.c.priority, _TICKETS.c.number))
+    ]
+
+
+def tell_sla(connection: Connection, number: int, lines: Iterable[str], told: list[str], now: float) -> None:
+    """Write what the clocks have to say of a ticket, and that it was said: both, or neither."""
+    connection.execute(update(_TICKETS).where(_TICKETS.c.number == number).values(sla_told=told))
+    write_history(connection, [(number, "sla", text, None) for text in lines], UPKEEP, now)
 
 
 def ended(pauses: list[list[Any]], now: float) -> list[list[Any]]:

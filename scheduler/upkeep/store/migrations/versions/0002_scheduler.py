@@ -71,7 +71,7 @@ def upgrade() -> None:
         sa.Column("until", sa.Double(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("launched", sa.Double(), nullable=True),
-        sa.Column("hosts", sa.JSON(), nullable=True),
+        sa.Column("done", sa.JSON(), nullable=True),
         sa.Column("without", sa.JSON(), nullable=True),
         sa.Column("ended", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_firings")),
@@ -246,6 +246,7 @@ def upgrade() -> None:
     op.add_column("tickets", sa.Column("assignee", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("tickets", sa.Column("pauses", sa.JSON(), server_default=sa.text("'[]'"), nullable=False))
     op.add_column("tickets", sa.Column("cycles", sa.JSON(), server_default=sa.text("'[]'"), nullable=False))
+    op.add_column("tickets", sa.Column("sla_told", sa.JSON(), server_default=sa.text("'[]'"), nullable=False))
     op.add_column("tickets", sa.Column("workaround", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("tickets", sa.Column("root_cause", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("tickets", sa.Column("prevention", sa.Text(), server_default=sa.text("''"), nullable=False))
