@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from .. import escalation
 from ..outbox import SENDING
 from ..outbox import WAITING as UNSENT
 from ..store import notices, tickets
@@ -124,7 +125,12 @@ class _Planner:
             over = one.event in ALARMS and ticket.state == IS_RESOLVED
             rows = []
             for order in routes.orders(
-                self.settings, self.hours, subjects[ticket.number], one.event, self.now, _named_in(one)
+                self.settings,
+                self.hours,
+                subjects[ticket.number],
+                one.event,
+                self.now,
+                escalation.named_in(one.text) if one.event == SLA else (),
             ):
                 how: How = "digest" if over else order.how
                 rows.append(self._row(one, ticket, order.channel, how, order.route, order.language))
@@ -330,11 +336,6 @@ def subjects(
         )
         for ticket in known
     }
-
-
-def _named_in(one: Happening) -> str:
-    """The route that an escalation step names; "" when it names none."""
-    return ""
 
 
 def _notes(rows: Sequence[Notice]) -> list[tuple[str, str]]:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from .. import sla
-from .settings import ALARMS, GATHER, REPEAT, SLA, Language, Span
+from .settings import ALARMS, GATHER, REPEAT, SLA, Language, Route, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ..sla import BusinessHours
-    from .settings import How, Route, Settings
+    from .settings import How, Settings
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,16 @@ def look(settings: Settings, hours: BusinessHours, subject: Subject, event: str,
 
 
 def orders(
-    settings: Settings, hours: BusinessHours, subject: Subject, event: str, now: float, to: str = ""
+    settings: Settings, hours: BusinessHours, subject: Subject, event: str, now: float, to: Sequence[str] = ()
 ) -> list[Order]:
     """Where this is told, and how. ``event``: one of EVENTS, or REPEAT (as the alarm that it repeats).
 
-    ``to``: a route's or a channel's name that an escalation step named; it holds in place of the search.
+    ``to``: channels, or routes, that a step of the SLA names; they hold in place of the search.
     """
-    if to:
-        named = [replace(route, how="now") for route in settings.ways() if route.name == to]
-        if to in settings.channels:
-            return [Order(to, "now", to, settings.channels[to].language or settings.language)]
-        if named:
-            return _to_channels(settings, named)
-        # What it named is not there (any more): better by the ordinary way than not at all.
+    named = [Route(f"the SLA's step to {name}", (name,)) for name in to if name in settings.channels]
+    named += [replace(route, how="now") for route in settings.ways() if route.name in to]
+    if named:  # else what it names is not there (any more): better by the ordinary way than not at all
+        return _to_channels(settings, named)
     taken = [look.route for look in look(settings, hours, subject, event, now) if look.reached and not look.why_not]
     return _to_channels(settings, taken)
 
