@@ -1,0 +1,112 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dead man's switch: a URL is called while Upkeep is alive and its jobs are on time, and not otherwise.
+
+Who watches the URL (healthchecks.io and its like, Uptime Kuma, an Alertmanager's watchdog) says so when the calls end.
+That works also when Upkeep, its machine or its network is dead. While it lives, a job that was missed is a ticket too.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from ..errors import UpkeepError
+from ..store import notices, schema
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ..config import Config
+    from ..store import Store
+    from .settings import Heartbeat
+
+CALLED = "heartbeat"
+"""Cursors: when it was called last with success; since when it has been looked after; since when calls fail."""
+SINCE = "heartbeat since"
+FAILING = "heartbeat failing"
+TIMEOUT = (5.0, 10.0)
+"""Seconds for the connection and for the answer."""
+
+log = logging.getLogger(__name__)
+_said: list[str] = []
+
+
+def step(store: Store, config: Config, now: float) -> int:
+    """Call the URL when it is time and all is well; returns the number of calls. UpkeepError when the store fails."""
+    beat = config.notify.heartbeat if config.notify else None
+    if beat is None:
+        return 0
+    with store.database.read() as connection:
+        called, since = notices.cursor(connection, CALLED), notices.cursor(connection, SINCE)
+        late = late_jobs(connection, beat, now, since)
+    if since is None:
+        with store.database.write() as connection:
+            notices.move_cursor(connection, int(now), SINCE)
+    _say(f"no heartbeat: {', '.join(late)} not on time" if late else "")
+    if late:
+        return 0
+    # A moment in the future was written under a wrong clock.
+    if called is not None and called <= now < called + beat.every:
+        return 0
+    wrong = call(beat)
+    with store.database.write() as connection:
+        if wrong:
+            if not notices.cursor(connection, FAILING):
+                notices.move_cursor(connection, int(now), FAILING)
+        else:
+            notices.move_cursor(connection, int(now), CALLED)
+            notices.move_cursor(connection, 0, FAILING)
+    _say(f"the heartbeat in {beat.url} was not accepted: {wrong}" if wrong else "")
+    return 0 if wrong else 1
+
+
+def _say(what: str) -> None:
+    """Into the log, once for as long as it is so."""
+    if what and what not in _said:
+        log.warning(what)
+    _said[:] = [what]
+
+
+def late_jobs(connection: Connection, beat: Heartbeat, now: float, since: float | None) -> list[str]:
+    """The jobs whose last complete run is too old. One that never ran counts from when it was looked after first."""
+    runs = schema.runs.c
+    late = []
+    for job, age in beat.jobs:
+        done = (runs.job == job, runs.state == "finished", runs.complete, ~runs.check_mode)
+        last = connection.scalar(select(func.max(runs.finished)).where(*done))
+        begin = last if last is not None else since
+        if begin is not None and begin + age < now:
+            late.append(job)
+    return late
+
+
+def failing_since(connection: Connection) -> float | None:
+    """Since when the URL does not accept our calls; None: it does. For the self-review: nobody else would notice."""
+    return notices.cursor(connection, FAILING) or None
+
+
+def call(beat: Heartbeat) -> str:
+    """Call the URL once; "" when it was accepted, else why not, without the URL."""
+    import requests
+
+    try:
+        url = beat.url.read()
+    except UpkeepError as error:
+        return f"{error.what} ({error.found})"
+    logging.getLogger("urllib3").setLevel(logging.WARNING)  # it logs paths, which are secret here
+    try:
+        with requests.Session() as session:
+            answer = session.request(
+                beat.method.upper(), url, timeout=TIMEOUT, stream=True, headers={"User-Agent": "Upkeep"}
+            )
+            answer.close()  # what it says is not read, however much that is
+    except requests.Timeout:
+        return f"no answer within {sum(TIMEOUT):.0f} seconds"
+    except requests.ConnectionError:
+        return "no connection"
+    except (requests.RequestException, ValueError) as error:
+        return f"not a URL that can be called ({type(error).__name__})"
+    return "" if answer.status_code < 300 else f"the answer {answer.status_code}"
