@@ -17,12 +17,13 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .ticketing.protocol import Held, Later, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
@@ -82,6 +83,8 @@ class Item:
     """Counts this one."""
     first: bool
     """No earlier attempt has an unknown outcome."""
+    now: float = 0.0
+    """When this attempt began, in epoch seconds."""
     expires: float = field(default=float("inf"))
     """By time.monotonic(): no request that changes something may begin after it."""
 
@@ -144,9 +147,23 @@ def backoff(failures: int, rng: Callable[[float, float], float] = random.uniform
     return max(1.0, rng(0.0, bound))
 
 
-# What this process is at: queues (with their store), and the tokens of turns. A turn whose system hangs outlives its
-# step; the queue is then left alone until it ends.
-_busy_queues: set[tuple[str, str]] = set()
+def rest(
+    connection: Connection, queue: str, error: Later, now: float, rng: Callable[[float, float], float] = random.uniform
+) -> None:
+    """Let a queue rest after a failure that may be its system's: by how many there were in a row, or as it asked."""
+    from .store import outbox
+
+    failures = outbox.failures(connection, queue)
+    outbox.pause(connection, queue, str(error), now + max(_asked(error), backoff(failures, rng)), now)
+
+
+def _asked(error: Later) -> float:
+    return min(max(error.after or 0.0, 0.0), MAX_ASKED)
+
+
+# What this process is at: jobs (with their store), and the tokens of turns. What hangs on a system outlives its step,
+# and is then left alone until it ends.
+_busy_jobs: set[tuple[str, str]] = set()
 _busy_tokens: set[str] = set()
 _busy_lock = threading.Lock()
 
@@ -170,29 +187,43 @@ def step(store: Store, config: Config, now: float, seconds: float = STEP_SECONDS
             due = outbox.due_queues(connection, now)
     queues = [queue for queue in {*due, *probes} if delivery.make(queue) is not None]
     random.shuffle(queues)  # more than fit: none is always the last
-    return _side_by_side(delivery, queues[:QUEUES_AT_ONCE], seconds)
+    jobs = {queue: partial(delivery.turn, queue, TURN_SECONDS) for queue in queues[:QUEUES_AT_ONCE]}
+    return side_by_side(store, jobs, seconds)
 
 
-def _side_by_side(delivery: Delivery, queues: list[str], seconds: float) -> int:
-    done: MutableMapping[str, int] = {}
+def side_by_side(store: Store, jobs: Mapping[str, Callable[[], int]], seconds: float) -> int:
+    """Do jobs in threads of their own until the time is over; the sum of what they returned until then.
+
+    One that goes on is not begun again before it ends. Raises the first error of those that ended.
+    """
+    done: list[int] = []
     errors: list[BaseException] = []
 
-    def work(queue: str) -> None:
+    def work(job: Callable[[], int], place: tuple[str, str]) -> None:
         try:
-            delivery.turn(queue, TURN_SECONDS, done)
-        except BaseException as error:  # noqa: BLE001 - raised again by the step, in its thread
+            done.append(job())
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread of who called
             errors.append(error)
+        finally:
+            with _busy_lock:
+                _busy_jobs.discard(place)
 
-    # Daemons: a command ends when its time is over. What was being sent then is looked up before it is sent again.
-    threads = [threading.Thread(target=work, args=(queue,), name=f"outbox {queue}", daemon=True) for queue in queues]
-    for thread in threads:
-        thread.start()
+    threads = []
+    for name, job in jobs.items():
+        place = (store.url, name)
+        with _busy_lock:
+            if place in _busy_jobs:
+                continue
+            _busy_jobs.add(place)
+        # Daemons: a command ends when its time is over. What was being sent then is looked up before it is sent again.
+        threads.append(threading.Thread(target=work, args=(job, place), name=name, daemon=True))
+        threads[-1].start()
     end = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     if errors:
         raise errors[0]
-    return sum(done.values())
+    return sum(done)
 
 
 class Delivery:
@@ -231,35 +262,28 @@ class Delivery:
         with self.store.database.write() as connection:
             return outbox.recover(connection, busy, self.now())
 
-    def turn(self, queue: str, seconds: float, done: MutableMapping[str, int] | None = None) -> int:
-        """Work at one queue until nothing of it is due, it must rest, or the time is over. Returns how many were sent.
-
-        ``done``: where the number stands while it goes on. Returns at once when this process is at that queue already.
-        """
+    def turn(self, queue: str, seconds: float) -> int:
+        """Work at one queue until nothing of it is due, it must rest, or the time is over. Returns how many items."""
         from .store import outbox
 
-        done = {} if done is None else done
-        done[queue] = 0
         make = self.make(queue)
-        token, place = uuid.uuid4().hex, (self.store.url, queue)
+        if make is None:
+            return 0
+        token, done = uuid.uuid4().hex, 0
         with _busy_lock:
-            if make is None or place in _busy_queues:
-                return 0
-            _busy_queues.add(place)
             _busy_tokens.add(token)
         try:
             turn = _Turn(self, queue, make, outbox.holder(token))
             try:
                 end = time.monotonic() + seconds
                 while time.monotonic() < end and turn.next():
-                    done[queue] += 1
+                    done += 1
             finally:
                 turn.close()
         finally:
             with _busy_lock:
-                _busy_queues.discard(place)
                 _busy_tokens.discard(token)
-        return done[queue]
+        return done
 
 
 class _Turn:
@@ -294,7 +318,7 @@ class _Turn:
             item = outbox.claim(connection, self.queue, self.holder, settle, self.delivery.now())
         if item is None:
             return False
-        item = replace(item, expires=time.monotonic() + SEND_LIMIT)
+        item = replace(item, now=self.delivery.now(), expires=time.monotonic() + SEND_LIMIT)
         try:
             sent = self.sender().send(item, item.first)
         except Refused as error:
@@ -366,11 +390,8 @@ class _Turn:
         if limit is not None and item.created + limit < now:
             self._dead(item, f"given up after {limit / 86400:.1f} days: {error}")
             return
-        asked = min(max(error.after or 0.0, 0.0), MAX_ASKED)
         with self.store.database.write() as connection:
             # The item by its own failures, the queue by those in a row: one that always fails does not stop the rest.
-            alone = now + max(asked, backoff(item.attempts, self.delivery.rng))
-            failures = outbox.failures(connection, self.queue)
-            rest = now + max(asked, backoff(failures, self.delivery.rng))
+            alone = now + max(_asked(error), backoff(item.attempts, self.delivery.rng))
             outbox.later(connection, item, self.holder, str(error), error.unknown, alone, now)
-            outbox.pause(connection, self.queue, str(error), rest, now)
+            rest(connection, self.queue, error, now, self.delivery.rng)

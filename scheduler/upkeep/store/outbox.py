@@ -142,14 +142,19 @@ def due_queues(connection: Connection, now: float) -> list[str]:
     return sorted(connection.scalars(query))
 
 
+def rests(connection: Connection, queue: str, now: float) -> bool:
+    """Whether a queue is held or paused."""
+    held = select(_HELD.c.queue).where(_HELD.c.queue == queue)
+    paused = select(_PAUSED.c.queue).where(_PAUSED.c.queue == queue, _PAUSED.c.until > now)
+    return connection.scalar(held.union_all(paused).limit(1)) is not None
+
+
 def claim(connection: Connection, queue: str, held_by: str, settle: float, now: float) -> Item | None:
     """Take the next due item of a queue; None when there is none, or the queue is held or paused.
 
     ``settle``: seconds after an attempt of unknown outcome in which a look outside would not tell the truth.
     """
-    if connection.scalar(select(_HELD.c.queue).where(_HELD.c.queue == queue)) is not None:
-        return None
-    if connection.scalar(select(_PAUSED.c.queue).where(_PAUSED.c.queue == queue, _PAUSED.c.until > now)) is not None:
+    if rests(connection, queue, now):
         return None
     earlier = _OUTBOX.alias()
     in_its_way = exists().where(
@@ -173,7 +178,8 @@ def claim(connection: Connection, queue: str, held_by: str, settle: float, now: 
 
 def sent(connection: Connection, item: Item, held_by: str, now: float) -> bool:
     """It is done outside. False when somebody else took the item meanwhile: then nothing is to be written down."""
-    done = _end(connection, item, held_by, {"state": SENT, "error": "", "changed": now})
+    # Its key is remembered; what it said is not needed any more, and may be long.
+    done = _end(connection, item, held_by, {"state": SENT, "payload": {}, "error": "", "changed": now})
     if done:
         connection.execute(sql_delete(_PAUSED).where(_PAUSED.c.queue == item.queue))
     return done

@@ -442,10 +442,7 @@ def test_several_deliverers_side_by_side_send_each_once(store: Store, deliverers
             threading.Thread(target=Delivery(other, {QUEUE: make}, Settings(), 1.0).turn, args=(QUEUE, 60))
             for other in others
         ]
-        outboxes._busy_queues.clear()
-        for number, thread in enumerate(threads):
-            # As if each were a process of its own: they know nothing of each other.
-            others[number].url = f"{store.url}#{number}"
+        for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()

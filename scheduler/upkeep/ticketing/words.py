@@ -1,0 +1,193 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a ticket system is told of a ticket: its draft, its evidence, a comment for each run. Pure.
+
+Plain text with bounded length. Findings quote logs and hosts, so a line of them may say anything: no line of ours is
+taken for a marker or a control character when it comes back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from .protocol import TEXT_LIMIT, TITLE_LIMIT, Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ..store.model import Entry, HistoryLine, TicketDetail
+
+NAMED = 200
+"""Hosts, checks and subjects that a draft names each."""
+SHOWN_ENTRIES = 20
+SHOWN_EVIDENCE = 5
+"""Entries of a description, and lines of evidence of each; the rest is in the attached file."""
+LINE_LIMIT = 1000
+"""Characters of a line of evidence."""
+FILE_LIMIT = 400_000
+"""Characters of a file of evidence."""
+
+PEOPLES = {
+    "comment": "{actor}: {text}",
+    "workaround": "{actor} offers a workaround: {text}",
+    "root_cause": "{actor} found the cause: {text}",
+    "prevention": "{actor}, on how not to repeat it: {text}",
+    "acknowledged": "{actor} is on it. {text}",
+    "assigned": "{actor} assigned it to {text}",
+    "waiting": "{actor} lets it wait. {text}",
+    "continued": "{actor} goes on with it. {text}",
+}
+"""Kinds of history that are a person's word, and how it is passed on."""
+
+OF_RUNS = ("priority", "added", "cleared", "ignored", "moved")
+"""Kinds of history that a run brings beside opening, reopening and resolving."""
+
+
+def draft(detail: TicketDetail, key: str = "", before: str = "") -> Draft:
+    """A ticket as it is to stand outside. ``key``: another one than its own, for one that is made anew.
+
+    ``before``: the name of the ticket outside that it replaces.
+    """
+    ticket, entries = detail.ticket, detail.entries
+    return Draft(
+        key=key or ticket.key,
+        number=ticket.number,
+        title=_cut(ticket.title, TITLE_LIMIT),
+        priority=ticket.priority,
+        severity=ticket.severity,
+        cause=ticket.cause,
+        text=_description(detail, before),
+        checks=_names(entry.check for entry in entries),
+        hosts=_names(entry.host for entry in entries),
+        subjects=_names(entry.subject for entry in entries),
+        opened=ticket.opened,
+    )
+
+
+def is_long(detail: TicketDetail) -> bool:
+    """Whether the description leaves out evidence, so that a file of it is attached."""
+    entries = detail.entries
+    return len(entries) > SHOWN_ENTRIES or any(len(entry.evidence) > SHOWN_EVIDENCE for entry in entries)
+
+
+def evidence(detail: TicketDetail) -> str:
+    """All the evidence of a ticket, for a file."""
+    lines = [f"Evidence of Upkeep's ticket #{detail.ticket.number}: {detail.ticket.title}", ""]
+    for entry in detail.entries:
+        lines += [*_entry(entry, len(entry.evidence)), ""]
+    left = detail.ticket.entries - sum(1 for entry in detail.entries if entry.cleared is None)
+    if left > 0:
+        lines.append(f"... and {left} more: upkeep tickets show {detail.ticket.number}")
+    return _cut("\n".join(lines), FILE_LIMIT)
+
+
+def of_run(lines: Sequence[HistoryLine], detail: TicketDetail) -> str:
+    """What one run brought, as one comment."""
+    said: list[str] = []
+    for line in lines:
+        match line.kind:
+            case "priority":
+                said += [f"Priority {line.text}.", ""]
+            case "added":
+                said += [f"Found as well: {line.text}", *_named(line.text, detail.entries), ""]
+            case "cleared":
+                said += [f"Looked for again, and not found: {line.text}", ""]
+            case "ignored":
+                said += [f"No longer to be told, by the configuration: {line.text}", ""]
+            case "moved":
+                said += [f"Goes on in a newer ticket: {line.text}", ""]
+    return _bounded(said, _run(lines))
+
+
+def resolved(lines: Sequence[HistoryLine], detail: TicketDetail) -> str:
+    """Why it is resolved: by the run's evidence, or by a person's word."""
+    last = next(line for line in reversed(lines) if line.kind == "resolved")
+    if last.run is None:
+        return _bounded([f"Resolved by {last.actor}. {last.text}".rstrip()], "")
+    gone = [f"Looked for again, and not found: {line.text}" for line in lines if line.kind == "cleared"]
+    return _bounded([last.text, *gone, f"In all {len(detail.entries)} looked at."], _run(lines))
+
+
+def reopened(lines: Sequence[HistoryLine], detail: TicketDetail) -> str:
+    """Why it is opened again."""
+    last = next(line for line in reversed(lines) if line.kind == "reopened")
+    if last.run is None:
+        return _bounded([f"Reopened by {last.actor}. {last.text}".rstrip()], "")
+    standing = [entry for entry in detail.entries if entry.cleared is None][:SHOWN_ENTRIES]
+    details = [line for entry in standing for line in _entry(entry, SHOWN_EVIDENCE)]
+    return _bounded([f"Opened again. {last.text}", "", *details], _run(lines))
+
+
+def of_person(line: HistoryLine) -> str:
+    """What somebody wrote or did in the embedded tracker."""
+    return _bounded([PEOPLES[line.kind].format(actor=line.actor, text=line.text).rstrip()], "")
+
+
+def _description(detail: TicketDetail, before: str) -> str:
+    ticket = detail.ticket
+    standing = [entry for entry in detail.entries if entry.cleared is None]
+    shown = detail.entries[:SHOWN_ENTRIES]
+    head = [f"{ticket.priority}, {ticket.severity}. Upkeep's ticket #{ticket.number}, opened {_when(ticket.opened)}."]
+    if before:
+        head.append(f"It takes the place of {before}.")
+    if detail.follows:
+        head.append(f"It follows #{detail.follows}.")
+    if not standing and detail.entries:
+        head.append("By now nothing of it is found any more.")
+    lines = [" ".join(head), ""]
+    for lesson in detail.learned:
+        for name, text in (
+            ("A workaround", lesson.workaround),
+            ("The cause", lesson.root_cause),
+            ("How not to repeat it", lesson.prevention),
+        ):
+            if text:
+                lines += [f"{name}, as learned from #{lesson.number}: {_cut(text, LINE_LIMIT)}", ""]
+    for entry in shown:
+        lines += [*_entry(entry, SHOWN_EVIDENCE), ""]
+    more = max(ticket.entries, len(standing)) - sum(1 for entry in shown if entry.cleared is None)
+    if more > 0:
+        lines.append(f"... and {more} more: see the attached evidence, or upkeep tickets show {ticket.number}")
+    return _bounded(lines, "")
+
+
+def _entry(entry: Entry, evidence_lines: int) -> Iterator[str]:
+    gone = f" (not found any more since {_when(entry.cleared)})" if entry.cleared is not None else ""
+    yield f"{entry.host}: {entry.summary}{gone}"
+    yield f"  {entry.check} of {entry.subject}, {entry.severity}, first seen {_when(entry.first_seen)}"
+    for line in entry.evidence[:evidence_lines]:
+        yield f"  | {_cut(line, LINE_LIMIT)}"
+    if len(entry.evidence) > evidence_lines:
+        yield f"  | ... {len(entry.evidence) - evidence_lines} lines more"
+    if entry.remedy:
+        yield f"  To do: {entry.remedy}"
+
+
+def _named(text: str, entries: Iterable[Entry]) -> Iterator[str]:
+    """The entries that a line of history names (it names a few, and counts the rest)."""
+    for entry in entries:
+        if f"{entry.host}: {entry.check} {entry.subject}" in text:
+            yield from _entry(entry, SHOWN_EVIDENCE)
+
+
+def _run(lines: Sequence[HistoryLine]) -> str:
+    run = next((line.run for line in lines if line.run is not None), None)
+    return f"(Upkeep's run {run}, {_when(lines[0].at)})" if run is not None else ""
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))[:NAMED]
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _bounded(lines: Iterable[str], last: str) -> str:
+    text = "\n".join(lines).strip()
+    return _cut(text, TEXT_LIMIT - len(last) - 1) + (f"\n{last}" if last else "")
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 4].rstrip() + " ..."
