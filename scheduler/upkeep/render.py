@@ -70,7 +70,7 @@ SHOWN_HOSTS = 4
 
 _TIMES = frozenset(
     {"started", "finished", "recorded", "opened", "updated", "acknowledged", "resolved", "cleared"}
-    | {"first_seen", "last_seen", "at", "since", "due", "done"}
+    | {"first_seen", "last_seen", "at", "since", "until", "due", "done"}
 )
 
 

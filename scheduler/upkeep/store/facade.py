@@ -178,12 +178,16 @@ class Store:
         priority: str | None = None,
         host: str | None = None,
         check: str | None = None,
+        assignee: str | None = None,
         limit: int = 200,
     ) -> list[Ticket]:
-        """Tickets, most urgent first (priority, then age). ``state`` None: all; ``host``, ``check``: of an entry."""
+        """Tickets, most urgent first (priority, then age). ``state`` None: all; ``host``, ``check``: of an entry.
+
+        ``assignee`` "": nobody's.
+        """
         states = [state] if isinstance(state, str) else state
         with self.database.read() as connection:
-            return tickets.listed(connection, states, priority, host, check, limit)
+            return tickets.listed(connection, states, priority, host, check, limit, assignee)
 
     def ticket(self, number: int, entries: int = 500) -> TicketDetail:
         """One ticket; UpkeepError (WRONG_USE) when there is none with this number."""
@@ -196,9 +200,17 @@ class Store:
             tickets.acknowledge(connection, number, actor, text, now)
         return self.ticket(number)
 
-    def resolve(self, number: int, actor: str, text: str, now: float) -> TicketDetail:
-        """A person says that it is done; a later run confirms it, or reopens it. WRONG_USE when it is resolved."""
+    def resolve(
+        self, number: int, actor: str, text: str, now: float, *, cause: str = "", prevention: str = ""
+    ) -> TicketDetail:
+        """A person says that it is done; a later run confirms it, or reopens it. WRONG_USE when it is resolved.
+
+        ``cause``, ``prevention``: what was learned, as with :meth:`learn`; "": nothing is said.
+        """
         with self.database.write() as connection:
+            for what, lesson in (("root_cause", cause), ("prevention", prevention)):
+                if lesson:
+                    tickets.learn(connection, number, actor, what, lesson, now)
             tickets.resolve(connection, number, actor, text, now)
         return self.ticket(number)
 

@@ -94,6 +94,7 @@ def listed(
     host: str | None,
     check: str | None,
     limit: int,
+    assignee: str | None = None,
 ) -> list[Ticket]:
     """Tickets, most urgent first."""
     query = select(_TICKETS).order_by(_TICKETS.c.priority, _TICKETS.c.opened, _TICKETS.c.number).limit(limit)
@@ -101,6 +102,8 @@ def listed(
         query = query.where(_TICKETS.c.state.in_(_known_states(states)))
     if priority is not None:
         query = query.where(_TICKETS.c.priority == priority)
+    if assignee is not None:
+        query = query.where(_TICKETS.c.assignee == assignee)
     for column, value in ((_ENTRIES.c.host, host), (_ENTRIES.c.check_name, check)):
         if value is not None:
             query = query.where(exists().where(_ENTRIES.c.ticket == _TICKETS.c.number, column == value))
