@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .calendar.windows import Window
     from .notify.settings import Settings as NotifySettings
     from .schedule import Schedule
+    from .ticketing.settings import TicketSystemSettings
 
 FILE_NAME = "upkeep.yml"
 
@@ -158,6 +159,8 @@ class Config:
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
     notify: NotifySettings | None = None
     """None: nobody is told anything."""
+    ticket_systems: Mapping[str, TicketSystemSettings] = field(default_factory=dict)
+    """By name; the embedded tracker is always there."""
 
     def inventory_of(self, job: Job | None, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The inventory to use: the one given, the job's, the configuration's, or this machine."""

@@ -42,6 +42,8 @@ from .reconcile import GroupBy, Policy, Rule
 from .service.config import SchedulerModel
 from .service.config import settings as scheduler_settings
 from .sla_config import HoursModel, SlaModel, sla_settings
+from .ticketing.config import TicketSystemModel
+from .ticketing.config import settings as ticket_systems_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -111,6 +113,7 @@ class FileModel(Strict):
     sla: SlaModel | None = None
     business_hours: HoursModel | None = None
     metrics: MetricsModel | None = None
+    ticket_systems: dict[str, TicketSystemModel] | None = None
     notify: NotifyModel | None = None
     scheduler: SchedulerModel | None = None
 
@@ -187,6 +190,8 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
     problems += [_wrong(tree, ("jobs", name), wrong) for name, wrong in after_wrong(jobs)]
     notify, notify_wrong = notify_settings(model.notify, path.parent, jobs)
     problems += [_wrong(tree, ("notify",), wrong) for wrong in notify_wrong]
+    ticket_systems, systems_wrong = ticket_systems_of(model.ticket_systems, path.parent)
+    problems += [_wrong(tree, ("ticket_systems", name), wrong) for name, wrong in systems_wrong]
     problems += _unreadable_inventories(tree, model, path.parent)
     hours, days_off = model.business_hours or HoursModel(), holidays if model.holidays else None
     try:
@@ -210,6 +215,7 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         sla=sla,
         metrics=metrics_settings(model.metrics or MetricsModel()),
         notify=notify,
+        ticket_systems=ticket_systems,
         scheduler=scheduler_settings(model.scheduler),
     )
     return (config if store.keep_days is None else replace(config, keep_days=store.keep_days)), []
@@ -298,7 +304,7 @@ def _plain(value: Any, left: list[int] | None = None) -> Any:
 
 def _wrong(tree: Any, block: Sequence[int | str], wrong: tuple[str, str, str, str, str]) -> Problem:
     """What an area found wrong in a block, at its key's line."""
-    place = (*block, wrong[0])
+    place = (*block, *filter(None, [wrong[0]]))
     return Problem(_line(tree, place), ".".join(map(str, place)), *wrong[1:])
 
 

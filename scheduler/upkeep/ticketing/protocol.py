@@ -77,7 +77,10 @@ class Draft:
     def of_json(cls, given: Mapping[str, Any]) -> Draft:
         """Back again; keys that this version does not know are left out."""
         known = {one.name for one in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k in known})
+        values: dict[str, Any] = {name: value for name, value in given.items() if name in known}
+        for name, value in values.items():
+            values[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**values)
 
 
 @dataclass(frozen=True)
