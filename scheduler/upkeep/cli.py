@@ -30,6 +30,8 @@ COMMANDS = {
     "runs": "what ran, and how it went",
     "jobs": "which jobs there are, and when they are due",
     "audit": "who did what, and when; is its record whole",
+    "scheduler": "the service: starts jobs when they are due, and follows them",
+    "outbox": "what is still to be sent to ticket systems and to people; retry, drop, release",
     "config": "check the configuration",
     "metrics": "figures for Prometheus, and for node_exporter's textfile collector",
     "doctor": "is this set-up right, and what is missing",
@@ -91,7 +93,7 @@ def parser_for(name: str | None) -> tuple[Parser, Parser]:
     called = parser
     for command, summary in COMMANDS.items():
         if command == name:
-            module = importlib.import_module(f"upkeep.commands.{command}")
+            module = importlib.import_module(_module(command))
             called = commands.add_parser(command, help=summary, description=module.__doc__, epilog=module.EPILOG)
             called.add_argument(
                 "--config",
@@ -150,8 +152,13 @@ def _main(arguments: list[str]) -> int:
         called.error("unrecognized arguments: " + " ".join(rest))
     if parsed.command is None:
         parser.error("no command")
-    result = importlib.import_module(f"upkeep.commands.{parsed.command}").execute(parsed)
+    result = importlib.import_module(_module(parsed.command)).execute(parsed)
     return int(result)
+
+
+def _module(command: str) -> str:
+    """Where a command is."""
+    return f"upkeep.commands.{command.replace('-', '_')}"
 
 
 def _command(arguments: Sequence[str]) -> str | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .calendar.freezes import Freeze
     from .calendar.windows import Window
     from .notify.settings import Settings as NotifySettings
+    from .outbox import Settings as OutboxSettings
     from .schedule import Schedule
     from .ticketing.settings import TicketSystemSettings
 
@@ -161,6 +162,8 @@ class Config:
     """None: nobody is told anything."""
     ticket_systems: Mapping[str, TicketSystemSettings] = field(default_factory=dict)
     """By name; the embedded tracker is always there."""
+    outbox: OutboxSettings | None = None
+    """None: as outbox.Settings has it."""
 
     def inventory_of(self, job: Job | None, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The inventory to use: the one given, the job's, the configuration's, or this machine."""

@@ -38,6 +38,8 @@ from .metrics.config import MetricsModel
 from .metrics.config import settings as metrics_settings
 from .notify.config import NotifyModel
 from .notify.config import settings as notify_settings
+from .outbox_config import OutboxModel
+from .outbox_config import settings as outbox_settings
 from .reconcile import GroupBy, Policy, Rule
 from .service.config import SchedulerModel
 from .service.config import settings as scheduler_settings
@@ -114,6 +116,7 @@ class FileModel(Strict):
     business_hours: HoursModel | None = None
     metrics: MetricsModel | None = None
     ticket_systems: dict[str, TicketSystemModel] | None = None
+    outbox: OutboxModel | None = None
     notify: NotifyModel | None = None
     scheduler: SchedulerModel | None = None
 
@@ -215,6 +218,7 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         sla=sla,
         metrics=metrics_settings(model.metrics or MetricsModel()),
         notify=notify,
+        outbox=None if model.outbox is None else outbox_settings(model.outbox),
         ticket_systems=ticket_systems,
         scheduler=scheduler_settings(model.scheduler),
     )
