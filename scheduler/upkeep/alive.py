@@ -40,7 +40,8 @@ class Alive:
     ) -> None:
         self._store = store
         self._run_id = run_id
-        self._stop_file = folder / STOP_FILE
+        self.stop_file = folder / STOP_FILE
+        """Its coming ends ansible-playbook before the next play or batch."""
         self._until = until
         self._overrun = overrun
         self._zone = zone
@@ -64,7 +65,7 @@ class Alive:
 
     def ended(self) -> tuple[str, UpkeepError] | None:
         """The same for a run that has ended, and has not come to its end: whether it stopped at its window's end."""
-        obeyed = self._stop_file.with_name(STOP_FILE + ".obeyed")
+        obeyed = self.stop_file.with_name(STOP_FILE + ".obeyed")
         if not obeyed.exists():
             return None
         obeyed.unlink(missing_ok=True)
@@ -91,7 +92,7 @@ class Alive:
         while not self._over.wait(LOOK):
             if self._until is not None and time.time() > self._until and self._overrun == "stop":
                 with contextlib.suppress(OSError):
-                    self._stop_file.touch(0o600)
+                    self.stop_file.touch(0o600)
                 self._overrun = "asked"
             sign = time.monotonic() - signed >= SIGN
             try:

@@ -43,11 +43,13 @@ def check_sources(sources: Sequence[str]) -> None:
             )
 
 
-def check_limit(sources: Sequence[str], limit: str) -> list[str]:
-    """The hosts that a limit leaves. Raises UpkeepError when a part of it matches none: Ansible would only warn."""
-    run = _run(
-        "ansible", ["all", "--limit", limit, "--list-hosts"], sources, {"ANSIBLE_HOST_PATTERN_MISMATCH": "error"}
-    )
+def check_limit(sources: Sequence[str], limit: str, *, strict: bool = True) -> list[str]:
+    """The hosts that a limit leaves. Raises UpkeepError when a part of it matches none: Ansible would only warn.
+
+    Not ``strict``: what matches none is passed over, as a freeze of hosts that this inventory does not know.
+    """
+    mismatch = {"ANSIBLE_HOST_PATTERN_MISMATCH": "error" if strict else "ignore"}
+    run = _run("ansible", ["all", "--limit", limit, "--list-hosts"], sources, mismatch)
     said = [clean_line(line, 500) for line in run.stderr.splitlines() if line.strip()]
     if run.returncode == 0:
         return [line.strip() for line in run.stdout.splitlines()[1:] if line.strip()]

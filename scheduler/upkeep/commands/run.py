@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import getpass
 import os
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
 from .. import inventory, lost, paths
@@ -20,9 +22,22 @@ if TYPE_CHECKING:
     import argparse
 
     from ..config import Config, Job
+    from ..occurrence import Mine
     from ..record import Recorded
     from ..runner import Outcome, Plan
-    from ..store import Store
+    from ..store import Run, Store
+
+SCHEDULER = "scheduler"
+"""The actor of a run that the scheduler starts."""
+PUT_OFF = 75
+"""The exit code for the scheduler when the run waits for another one (see service/launch.py)."""
+PUT_OFF_SECONDS = 15.0
+"""After which it is tried again; each try costs a third of a second."""
+OUTGOING = 10.0
+"""Seconds at the end of a run by hand for sending what it found."""
+KEEP_TRYING = 1800.0
+TRY_EVERY = 15.0
+"""Seconds for which, and between which, a run of the scheduler tries to keep its results."""
 
 EPILOG = """\
 examples:
@@ -31,12 +46,19 @@ examples:
   upkeep run site.yml --check --diff             what a playbook would change
   upkeep run weekly --json > result.json
 
+  upkeep run weekly --if-due                     for a cron line: only when it is due and nobody else does it
+
+Within a minute after a time of its schedule, `upkeep run JOB` as it stands is that occurrence: it is carried out once,
+here or by the scheduler, whose result is then shown. Two runs of one job, or of jobs with a lock in common on the same
+hosts, wait for each other.
 Ctrl-C ends the run and its processes; what was found so far is kept, and no ticket is resolved by what was not seen.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
+    import argparse
+
     parser.add_argument(
         "what", metavar="JOB|PLAYBOOK", help="a job (see: upkeep jobs), a playbook's file, or its full name"
     )
@@ -63,6 +85,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-tags", action="append", default=[], metavar="TAGS", help="no tasks with these tags")
     parser.add_argument("-f", "--forks", type=_positive, metavar="N", help="hosts at a time (default: Ansible's, 5)")
     parser.add_argument("--time-limit", metavar="TIME", help="end the run after this time, as 90m or 2h")
+    parser.add_argument(
+        "--if-due", action="store_true", help="only what the job's schedule owes, and nobody else carries out"
+    )
+    parser.add_argument("--again", action="store_true", help="a run of its own, also when it is carried out just now")
+    parser.add_argument(
+        "--wait", metavar="TIME", help="wait so long for a run that holds what this one needs (default: lock_wait, 5m)"
+    )
+    parser.add_argument("--firing", type=_positive, help=argparse.SUPPRESS)  # the scheduler's own
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="more in the run's log, as with ansible-playbook"
     )
@@ -94,7 +124,12 @@ def execute(arguments: argparse.Namespace) -> int:
     with open_store(config.store_url, config.home) as store:
         store.check_writable()
         lost.clear_up(store, config.home)
-        return _run(arguments, config, job, plan, store)
+        mine = _occurrence(arguments, config, job, store)
+        if isinstance(mine, int):
+            return mine
+        if mine is not None:
+            plan = _as_decided(plan, mine)
+        return _run(arguments, config, job, plan, store, mine)
 
 
 def _plan(arguments: argparse.Namespace, config: Config) -> tuple[Job | None, Plan]:
@@ -102,16 +137,7 @@ def _plan(arguments: argparse.Namespace, config: Config) -> tuple[Job | None, Pl
 
     job = config.jobs.get(arguments.what)
     base = job or configuration.Job("", _playbook(arguments.what, config))
-    time_limit = base.time_limit
-    if arguments.time_limit is not None:
-        from ..durations import duration
-
-        try:
-            time_limit = duration(arguments.time_limit)
-        except ValueError as error:
-            raise UpkeepError(
-                "--time-limit is not understood", expected=str(error), found=arguments.time_limit, remedy="correct it"
-            ) from error
+    time_limit = base.time_limit if arguments.time_limit is None else _seconds("--time-limit", arguments.time_limit)
     plan = Plan(
         playbook=base.playbook,
         inventory=config.inventory_of(job, tuple(arguments.inventory)),
@@ -135,6 +161,53 @@ def _plan(arguments: argparse.Namespace, config: Config) -> tuple[Job | None, Pl
             remedy=f"correct playbook of the job in {config.path}",
         )
     return job, plan
+
+
+def _seconds(option: str, given: str) -> float:
+    from ..durations import duration
+
+    try:
+        return duration(given)
+    except ValueError as error:
+        raise UpkeepError(
+            f"{option} is not understood", expected=str(error), found=given, remedy="correct it"
+        ) from error
+
+
+def _occurrence(arguments: argparse.Namespace, config: Config, job: Job | None, store: Store) -> Mine | int | None:
+    """The occurrence of the job's schedule that this run is; or the exit code, when there is nothing to carry out."""
+    if arguments.if_due and (job is None or arguments.again or arguments.firing):
+        raise UpkeepError(
+            "--if-due is not understood",
+            expected="it with a job, and without --again",
+            found=arguments.what,
+            remedy="upkeep jobs   (shows the jobs that there are)",
+        )
+    if job is None:
+        return None
+    from .. import followed, occurrence
+
+    if arguments.firing:
+        return occurrence.of_scheduler(store, arguments.firing)
+    as_it_stands = not (
+        arguments.inventory or arguments.limit or arguments.check or arguments.extra_vars or arguments.tags
+    ) and not (arguments.skip_tags or arguments.time_limit or arguments.again)
+    if arguments.if_due:
+        due = occurrence.if_due(store, config, job, time.time())
+        if not isinstance(due, occurrence.Mine):
+            return followed.not_due(job, due, config, arguments.json)
+        return due
+    found = occurrence.by_hand(store, config, job, time.time()) if as_it_stands else None
+    if isinstance(found, occurrence.Theirs):
+        return followed.follow(store, job, found.firing, config, arguments.json)
+    return found
+
+
+def _as_decided(plan: Plan, mine: Mine) -> Plan:
+    """The plan without the hosts that are frozen, or done already; ended at its window's end where the job says so."""
+    from ..calendar.decide import limit_without
+
+    return replace(plan, limit=limit_without(plan.limit, mine.without))
 
 
 def _playbook(what: str, config: Config) -> str:
@@ -162,33 +235,45 @@ def _playbook(what: str, config: Config) -> str:
     )
 
 
-def _run(arguments: argparse.Namespace, config: Config, job: Job | None, plan: Plan, store: Store) -> int:
-    from .. import render, runner
+def _run(
+    arguments: argparse.Namespace, config: Config, job: Job | None, plan: Plan, store: Store, mine: Mine | None
+) -> int:
+    from .. import begin, render, runner
+    from ..alive import Alive
+    from ..done_hosts import DoneHosts, one_play
 
     run_id = str(uuid.uuid4())
-    started = time.time()
-    folder = paths.make_run_folder(config.home, run_id)
-    name = job.name if job else None
-    store.note_config(config.path, actor(), started)
-    store.begin_run(
-        run_id,
-        plan.playbook,
-        started,
-        job=name,
-        check_mode=plan.check,
-        actor=actor(),
-        artifacts=str(folder),
-    )
+    who = SCHEDULER if arguments.firing else actor()
+    store.note_config(config.path, who, time.time())
+    run = _begin(arguments, config, job, plan, store, mine, run_id, who)
+    if run is None:
+        return PUT_OFF
+    started, folder, name = run.started, Path(run.artifacts), run.job
+    until = mine.until if mine else None
+    alive = Alive(store, run_id, folder, until, job.overrun if job else "tell", config.time_zone)
+    if until is not None and job is not None and job.overrun == "stop":
+        plan = replace(plan, stop_file=str(alive.stop_file))
+    done = DoneHosts(folder) if job and job.restart == "once" and mine and one_play(plan.playbook) else None
     outcome: Outcome | None = None
     try:
-        with render.Progress(name or Path(plan.playbook).name) as progress:
-            outcome = runner.carry_out(plan, folder, run_id, started, progress.watch, meanwhile=_imports)
+        with alive, render.Progress(name or Path(plan.playbook).name) as progress:
+
+            def watch(event: dict[str, Any]) -> None:
+                progress.watch(event)
+                if done is not None:
+                    done.watch(event)
+
+            outcome = runner.carry_out(
+                plan, folder, run_id, started, watch, meanwhile=_imports, asked=alive.asked, ended=alive.ended
+            )
     finally:
         if outcome is None:
             store.end_run(run_id, "error", time.time(), "Upkeep itself broke off")
     if outcome.error and outcome.state in ("timed_out", "interrupted"):
         outcome.error.add_found(f"at {progress.where()}")
-    recorded = _kept(config, store, run_id, name, folder, outcome)
+    recorded = _kept_patiently(arguments, config, store, run_id, name, folder, outcome)
+    if mine is not None and alive.overran:
+        begin.note(store, mine.firing, alive.overran)
     if outcome.error:
         _name_the_log(outcome.error, folder)
     render.show_run(
@@ -200,7 +285,76 @@ def _run(arguments: argparse.Namespace, config: Config, job: Job | None, plan: P
         check_mode=plan.check,
         seconds=outcome.finished - started,
     )
+    if not arguments.firing:  # beside a service too: what is sent is sent once
+        from ..service import steps
+
+        steps.outgoing(store, config, OUTGOING)
     return outcome.error.exit_code if outcome.error else recorded.exit_code
+
+
+def _begin(
+    arguments: argparse.Namespace,
+    config: Config,
+    job: Job | None,
+    plan: Plan,
+    store: Store,
+    mine: Mine | None,
+    run_id: str,
+    who: str,
+) -> Run | None:
+    """Register the run, when its locks are free; None: its firing was told that they are not."""
+    from .. import begin
+    from ..store import locks
+
+    wanted = begin.wanted_locks(job, plan)
+    folder = paths.make_run_folder(config.home, run_id)
+    firing = mine.firing if mine else None
+
+    def registered() -> Run:
+        return store.begin_run(
+            run_id,
+            plan.playbook,
+            time.time(),
+            job=job.name if job else None,
+            check_mode=plan.check,
+            actor=who,
+            artifacts=str(folder),
+            wanted=wanted,
+            firing=firing,
+        )
+
+    patience = config.scheduler.lock_wait if arguments.wait is None else _seconds("--wait", arguments.wait)
+    try:
+        return begin.patiently(registered, 0.0 if arguments.firing else patience)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        if firing is None or not isinstance(error, locks.Busy):
+            raise
+        begin.not_begun(store, firing, error, time.time(), PUT_OFF_SECONDS)
+        if arguments.firing:
+            return None
+        raise
+
+
+def _kept_patiently(
+    arguments: argparse.Namespace,
+    config: Config,
+    store: Store,
+    run_id: str,
+    job: str | None,
+    folder: Path,
+    outcome: Outcome,
+) -> Recorded:
+    """As :func:`_kept`; under the scheduler nobody waits, so it waits for a store that is away."""
+    deadline = time.monotonic() + (KEEP_TRYING if arguments.firing else 0.0)
+    while True:
+        try:
+            return _kept(config, store, run_id, job, folder, outcome)
+        except UpkeepError as error:
+            if error.exit_code != NOT_RUN or time.monotonic() >= deadline:
+                raise
+        time.sleep(TRY_EVERY)
 
 
 def _imports() -> None:

@@ -58,8 +58,8 @@ class Firing:
     attempts: int
     launched: float | None
     """When a process was last started for it."""
-    hosts: tuple[str, ...] | None
-    """What a second run is limited to; None: as the job says."""
+    done: tuple[str, ...] | None
+    """Not None: it is carried out a second time, as its first run was cut off; without these hosts, which are done."""
     without: tuple[str, ...]
     """Patterns of hosts that a freeze takes out."""
     ended: float | None
@@ -189,6 +189,13 @@ def end(connection: Connection, number: int, state: str, why: str, now: float) -
     return connection.execute(update(_FIRINGS).where(waiting).values(values)).rowcount == 1
 
 
+def note(connection: Connection, number: int, why: str) -> None:
+    """Add to what is told of a firing."""
+    said = connection.scalar(select(_FIRINGS.c.why).where(_FIRINGS.c.id == number)) or ""
+    told = "; ".join(filter(None, [said, why]))
+    connection.execute(update(_FIRINGS).where(_FIRINGS.c.id == number).values(why=told))
+
+
 def follow(connection: Connection, now: float, run_id: str | None = None) -> list[Followed]:
     """Give the firings whose run has ended (or that of one run) its state; those firings."""
     joined = _FIRINGS.join(_RUNS, _FIRINGS.c.run == _RUNS.c.id)
@@ -209,19 +216,26 @@ def follow(connection: Connection, now: float, run_id: str | None = None) -> lis
     return ended
 
 
+def any_to_follow(connection: Connection) -> bool:
+    """Whether :func:`follow` would find something."""
+    joined = _FIRINGS.join(_RUNS, _FIRINGS.c.run == _RUNS.c.id)
+    ended = (_FIRINGS.c.state == RUNNING) & (_RUNS.c.state != RUNNING)
+    return connection.execute(select(_FIRINGS.c.id).select_from(joined).where(ended).limit(1)).first() is not None
+
+
 def forget_lost(connection: Connection, now: float) -> None:
     """End the firings whose run the store does not know any more: retention, or a person, took it away."""
     gone = (_FIRINGS.c.state == RUNNING) & _FIRINGS.c.run.not_in(select(_RUNS.c.id))
     connection.execute(update(_FIRINGS).where(gone).values(state="interrupted", why="its run is gone", ended=now))
 
 
-def again(connection: Connection, number: int, hosts: Iterable[str] | None, why: str, not_before: float) -> None:
-    """Let a firing whose run was cut off be carried out once more, for the hosts that were not done."""
+def again(connection: Connection, number: int, done: Iterable[str], why: str, not_before: float) -> None:
+    """Let a firing whose run was cut off be carried out once more, without the hosts that are done."""
     values = {
         "state": WAITING,
         "run": None,
         "why": why,
-        "hosts": None if hosts is None else list(hosts),
+        "done": list(done),
         "not_before": not_before,
         "launched": None,
         "ended": None,
@@ -288,6 +302,6 @@ def prune(connection: Connection, before: float) -> int:
 
 def _firing(row: Row[Any]) -> Firing:
     values = {name: getattr(row, name) for name in Firing.__dataclass_fields__}
-    values["hosts"] = None if row.hosts is None else tuple(row.hosts)
+    values["done"] = None if row.done is None else tuple(row.done)
     values["without"] = tuple(row.without or ())
     return Firing(**values)
