@@ -213,7 +213,7 @@ def decide(
     decided = [decision.due for decision in decisions if not isinstance(decision, Wait)]
     last = decisions[-1]
     moments = [following, last.until if isinstance(last, Wait) else None]
-    if last.due != pending[-1]:
+    if not isinstance(last, Wait) and last.due != pending[-1]:
         moments.append(now)  # the next of those that are made up for
     again = min((moment for moment in moments if moment is not None), default=None)
     return Decided(tuple(decisions), max([cursor, *decided]), again)
@@ -262,7 +262,7 @@ def _one(
         return Skip(due, f"missed by {shown(now - place.not_before)}, and catch_up is skip", True)
     begin_by = min(place.deadline, ends_by - place.room)
     if waits_for or held:
-        return Wait(due, max(now, min(begin_by, now + LOOK)), waits_for or held)
+        return Wait(due, max(now + 1, min(begin_by, now + LOOK)), waits_for or held)
     frozen = _without(table, now, place.room)
     why = [f"made up for after {shown(now - place.not_before)}"] if now - place.not_before > PROMPT else []
     why += [f"not on {', '.join(frozen)}: frozen"] if frozen else []
