@@ -11,7 +11,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import exists, select, update
 
 from ..errors import UpkeepError
-from . import audit, errors, firings, locks, runs, schema, tickets
+from . import audit, errors, firings, locks, mirrors, outbox, runs, schema, tickets
 from .model import RESOLVED, RUN_STATES, RUNNING, UNRESOLVED, UPKEEP, Pruned
 from .process import this_process
 
@@ -275,4 +275,6 @@ class Store:
             removed_runs = connection.execute(sql_delete(all_runs).where(unused)).rowcount
             connection.execute(sql_delete(schema.coverage).where(schema.coverage.c.at < before))
             connection.execute(sql_delete(schema.job_hosts).where(schema.job_hosts.c.seen < before))
+            outbox.prune(connection, before)
+            mirrors.clamp(connection)
         return Pruned(runs=removed_runs, findings=removed, tickets=removed_tickets)
