@@ -49,7 +49,8 @@ class Timers(BackgroundScheduler):  # type: ignore[misc]  # APScheduler ships no
     def sooner(self, name: str, at: float) -> None:
         """Let a timer fire at a moment (seconds since the epoch) if its own next one is later."""
         try:
-            moment = datetime.fromtimestamp(at, UTC)
+            # Never in the past: APScheduler counts through all the times from there to now.
+            moment = datetime.fromtimestamp(max(at, self._wall()), UTC)
         except (OverflowError, ValueError, OSError):
             return  # beyond the year 9999: its own moment is sooner
         job = self.get_job(name)

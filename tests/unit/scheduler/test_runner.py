@@ -18,7 +18,7 @@ from upkeep.runner import extra_vars_of
 
 def test_a_fault_of_ours_ends_the_run_and_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def prepare(*given: Any) -> Any:
-        token, handle, stop = given[-3:]
+        token, handle, _to_be_killed = given[-3:]
 
         def event(host: str) -> dict[str, Any]:
             data = {"host": host, "task": "Ping", "task_action": "ping", "res": {"ping": "pong"}}
@@ -26,9 +26,7 @@ def test_a_fault_of_ours_ends_the_run_and_keeps_what_was_found(monkeypatch: pyte
 
         def run() -> None:
             handle(event("good"))
-            assert stop.reason is None
             handle(event("bad"))
-            assert stop.reason == "error"
 
         return SimpleNamespace(run=run)
 
