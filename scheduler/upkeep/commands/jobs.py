@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which jobs there are, and when they are due."""
+"""Which jobs there are, and when they are due; hold one back."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ EPILOG = """\
 examples:
   upkeep jobs           the jobs, with their next time
   upkeep jobs next 10   the next ten times of all jobs
+  upkeep jobs pause web_patch "the shop has its sale until Monday"
+  upkeep jobs resume web_patch
 
 Times are by each job's own clock; the zone stands behind them.
 """
@@ -29,13 +31,21 @@ Times are by each job's own clock; the zone stands behind them.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("action", nargs="?", choices=("list", "next"), default="list", help="list (default) or next")
-    parser.add_argument("count", nargs="?", metavar="N", help="of next: how many (default 10)")
+    actions = ("list", "next", "pause", "resume")
+    parser.add_argument(
+        "action", nargs="?", choices=actions, default="list", help="list (default), next, pause, resume"
+    )
+    parser.add_argument("count", nargs="?", metavar="N|JOB", help="of next: how many (default 10); else: which job")
+    parser.add_argument("why", nargs="?", metavar="WHY", help="of pause: why, for those who will wonder")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """List the jobs, or their next times."""
+    """List the jobs, or their next times; pause or resume one."""
+    if arguments.action in ("pause", "resume"):
+        from .. import pausing
+
+        return pausing.execute(arguments)
     wanted = arguments.count or "10"
     if (arguments.action == "list" and arguments.count) or not wanted.isdigit() or not 1 <= int(wanted) <= 1000:
         raise UpkeepError(

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ran, and how it went."""
+"""What ran, and how it went; ask a run to end."""
 
 from __future__ import annotations
 
@@ -23,26 +23,33 @@ examples:
   upkeep runs                 the last 20, newest first
   upkeep runs --job weekly
   upkeep runs show 17         its hosts, its findings and where its artifacts are
+  upkeep runs cancel 17       ask it to end, on whichever machine it is at work; its processes are ended in order
 """
+
+
+ENDS_WITHIN = 15.0
+"""Seconds for which the end of a cancelled run is waited for: it looks every two, and its processes have three."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("action", nargs="?", choices=("list", "show"), default="list", help="list (default) or show")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="of show: its number, or its id")
+    parser.add_argument(
+        "action", nargs="?", choices=("list", "show", "cancel"), default="list", help="list (default), show or cancel"
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="of show and cancel: its number, or its id")
     parser.add_argument("--job", metavar="NAME", help="of list: only runs of this job")
     parser.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="of list: how many (default 20)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """List the runs, or show one."""
-    if (arguments.action == "show") != (arguments.run is not None):
+    """List the runs, show one, or ask one to end."""
+    if (arguments.action == "list") != (arguments.run is None):
         from ..errors import UpkeepError
 
         raise UpkeepError(
             "the command is not understood",
-            expected="upkeep runs show RUN, or upkeep runs",
+            expected="upkeep runs show RUN, upkeep runs cancel RUN, or upkeep runs",
             found=f"{arguments.action} {arguments.run or 'without a run'}",
             remedy="upkeep runs   (shows the numbers)",
         )
@@ -53,6 +60,8 @@ def execute(arguments: argparse.Namespace) -> int:
         lost.clear_up(store, config.home)
         if arguments.action == "show":
             _show(arguments.run, arguments.json, config, store)
+        elif arguments.action == "cancel":
+            _cancel(arguments.run, arguments.json, store)
         else:
             _list(arguments, config, store)
     return OK
@@ -119,6 +128,23 @@ def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
         out.print(render.table(("host", "state", "tasks ok", "changed", "failed"), rows))
         out.print()
     render.show_findings(out, detail.findings, run.counts)
+
+
+def _cancel(which: str, as_json: bool, store: Store) -> None:
+    from .. import render
+    from .run import actor
+
+    run = store.cancel(int(which) if which.isdigit() else which, actor(), time.time())
+    deadline = time.monotonic() + ENDS_WITHIN
+    while run.state == RUNNING and time.monotonic() < deadline:
+        time.sleep(0.5)
+        run = store.run(run.number, 0).run
+    if as_json:
+        render.print_json({"run": run})
+    elif run.state == RUNNING:
+        print(f"Run {run.number} is asked to end; it has not yet: upkeep runs show {run.number}")
+    else:
+        print(f"Run {run.number}: {run.state}. {run.message}".rstrip())
 
 
 def _took(run: Run) -> str:

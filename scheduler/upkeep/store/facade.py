@@ -126,6 +126,23 @@ class Store:
             audit.write(connection, run.actor or UPKEEP, "run.ended", f"run {run.number}", detail, finished)
             return runs.one(connection, run.number)
 
+    def cancel(self, which: str | int, actor: str, now: float) -> Run:
+        """Ask a run to end: its own process looks for that, on whichever machine. WRONG_USE when it has ended."""
+        with self.database.write() as connection:
+            runs.mark_lost(connection)
+            run = runs.one(connection, which)
+            if run.state != RUNNING:
+                raise UpkeepError(
+                    f"the run {run.number} is not under way",
+                    expected="a run that is",
+                    found=f"it is {run.state}" + (f": {run.message}" if run.message else ""),
+                    remedy="See which are: upkeep runs",
+                )
+            asked = {"cancel_asked": now, "cancel_by": tickets.clean_text(actor)}
+            connection.execute(update(schema.runs).where(schema.runs.c.number == run.number).values(**asked))
+            audit.write(connection, actor, "run.cancelled", f"run {run.number}", {"job": run.job}, now)
+            return run
+
     def note_config(self, path: Path | None, actor: str, now: float) -> None:
         """Write into the audit that the configuration is another one than that of the run before."""
         with self.database.read() as connection:
