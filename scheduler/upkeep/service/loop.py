@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from .. import config as configuration
 from ..errors import UpkeepError
-from ..store import nodes, open_store
+from ..store import UPKEEP, audit, nodes, open_store
 from ..store.process import this_process
 from . import leader, steps, systemd
 from .engine import Engine
@@ -148,6 +148,10 @@ class Service:
             nodes.beat(connection, self.node)
             if leads and gone:
                 nodes.remove(connection, gone)
+                for one in others:
+                    if one.id in gone:  # what the self-review tells of: the row is away
+                        name, last = one.process.node, {"pid": one.process.pid, "seen": one.seen}
+                        audit.write(connection, UPKEEP, "scheduler.lost", name, last, self._clock())
 
     def tick(self) -> None:
         """Look at the configuration, and as leader at what is due."""
