@@ -42,6 +42,10 @@ BEGIN_WITHIN = 20.0
 Should the first one still come, only one of both gets the firing."""
 
 
+GAP = 45.0
+"""Seconds: a look comes each 30 at the latest, unless the store is away."""
+
+
 class Starts(Protocol):
     """What the engine needs of a launcher."""
 
@@ -78,7 +82,7 @@ class Engine:
         self._node = node
         self._launcher = launcher
         self._book: Book | None = None
-        self._signs: Watch[int] = Watch()
+        self._signs: Watch[int] = Watch(GAP)
         self._told_broken: dict[str, str] = {}
 
     def forget(self) -> None:

@@ -60,7 +60,7 @@ class Service:
         identity = f"{int(started * 1000):014d}-{uuid.uuid4().hex[:8]}"
         self.node = nodes.Node(identity, process, started, started, False)
         self._lock = leader.lock_of(store.database)
-        self._watch: Watch[str] = Watch()
+        self._watch: Watch[str] = Watch(4 * BEAT)
         self._told: dict[str, str] = {}
         self._stamp = _stamp(config.path)
         self._timers = Timers(self._jumped, clock)
