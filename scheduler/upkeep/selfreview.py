@@ -102,7 +102,7 @@ class Standing:
 
 def step(store: Store, config: Config, now: float) -> int:
     """Look, and record what changed; the number of faults that were recorded. Raises UpkeepError for the store."""
-    node = os.uname().nodename
+    node = this_node()
     with store.database.read() as connection:
         since, unknown = _since(connection, config, now)
     if unknown:
@@ -128,6 +128,11 @@ def step(store: Store, config: Config, now: float) -> int:
         _remember(connection, _LAST, int(now))
         _remember(connection, _WHAT, digest)
     return len(found)
+
+
+def this_node() -> str:
+    """The name under which this machine's troubles are found."""
+    return os.uname().nodename
 
 
 Key = tuple[str, str, str]
@@ -387,7 +392,7 @@ def _room(review: Review, place: Path) -> None:
     from .store.errors import MIN_INODES, MIN_ROOM
 
     try:
-        status = os.statvfs(place)
+        status = _space(place)
     except FileNotFoundError as error:
         raise NotApplicable(f"{place} is not made yet", "upkeep run weekly") from error
     room = status.f_bavail * status.f_frsize
@@ -402,6 +407,10 @@ def _room(review: Review, place: Path) -> None:
             [f"a run begins only with {MIN_ROOM // 1024**2} MB and {MIN_INODES} files left"],
             f"Make room in the file system of {place}; or keep less: store.keep_days",
         )
+
+
+def _space(place: Path) -> os.statvfs_result:
+    return os.statvfs(place)
 
 
 _read: dict[Path, tuple[tuple[int, int, int], list[str]]] = {}
