@@ -32,6 +32,7 @@ COMMANDS = {
     "audit": "who did what, and when; is its record whole",
     "scheduler": "the service: starts jobs when they are due, and follows them",
     "outbox": "what is still to be sent to ticket systems and to people; retry, drop, release",
+    "notify": "who is told what: test a channel, preview messages, why a ticket goes where it goes",
     "config": "check the configuration",
     "metrics": "figures for Prometheus, and for node_exporter's textfile collector",
     "doctor": "is this set-up right, and what is missing",

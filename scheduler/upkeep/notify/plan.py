@@ -14,6 +14,7 @@ due into the outbox, and moves the cursor. So a crash at any instant leaves all 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import escalation
@@ -53,13 +54,46 @@ def step(store: Store, config: Config, now: float) -> int:
     with store.database.read() as connection:
         if not _anything(connection, settings, now):
             return 0
-    groups: Mapping[str, frozenset[str]] | None = {}
-    if any(route.group for route in settings.ways()):
-        from .groups import groups_of_hosts
-
-        groups = groups_of_hosts(config)  # outside of the transaction: a dynamic inventory takes its time
+    known = groups(config)  # outside of the transaction: a dynamic inventory takes its time
     with store.database.write() as connection:
-        return plan(connection, config, groups, now)
+        return plan(connection, config, known, now)
+
+
+def groups(config: Config) -> Mapping[str, frozenset[str]] | None:
+    """The inventory's groups of each host, as far as a route asks for them; None when it cannot be read."""
+    if config.notify is None or not any(route.group for route in config.notify.ways()):
+        return {}
+    from .groups import groups_of_hosts
+
+    return groups_of_hosts(config)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A message that would be sent if the open tickets came now."""
+
+    channel: str
+    kind: str
+    language: str
+    due: float
+    tickets: list[Ticket]
+
+
+def outlook(
+    connection: Connection, config: Config, known: Mapping[str, frozenset[str]] | None, now: float
+) -> list[Outlook]:
+    """What would be told if every ticket that nobody has acknowledged came now."""
+    settings, hours = config.notify, config.sla.hours
+    assert settings is not None
+    found = tickets.of_numbers(connection, notices.open_numbers(connection, REPEATED))
+    asked = subjects(connection, settings, list(found.values()), known)
+    messages: dict[tuple[str, str, str, float], list[Ticket]] = defaultdict(list)
+    for ticket in found.values():
+        for order in routes.orders(settings, hours, asked[ticket.number], OPENED, now):
+            due = routes.due(settings, hours, order.how, ticket.priority, OPENED, now)
+            kind = "alarm" if order.how == "now" else "digest"
+            messages[order.channel, kind, order.language, due].append(ticket)
+    return [Outlook(*key, tickets=about) for key, about in sorted(messages.items())]
 
 
 def _anything(connection: Connection, settings: Settings, now: float) -> bool:

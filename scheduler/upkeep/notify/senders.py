@@ -103,23 +103,27 @@ class AppriseSender:
 
     def send(self, item: Item, first: bool) -> Sent:
         """Deliver a message. One whose earlier outcome is unknown goes out again: twice is better than not at all."""
+        self.send_now(item.payload)
+        return Sent()
+
+    def send_now(self, payload: Mapping[str, Any]) -> int:
+        """As :meth:`send`, past the outbox; returns how many targets the URL has."""
         url = self._url()
-        plugin = self._plugin(url)
+        plugin = instantiate(url, self.place)
         form = _format(plugin)
-        outcome = self._deliver(plugin, item.payload, form)
+        outcome = self._deliver(plugin, payload, form)
         if not outcome.ok and outcome.status() == 400 and form != "text":
             # Many services answer so to marks that they do not like: the same as plain text.
-            item.check_time()
-            outcome = self._deliver(plugin, item.payload, "text")
-        if outcome.ok:
-            _REFUSED_BY.pop(self.queue, None)
-            return Sent()
-        raise self._why(outcome, url)
+            outcome = self._deliver(plugin, payload, "text")
+        if not outcome.ok:
+            raise self._why(outcome, url)
+        _REFUSED_BY.pop(self.queue, None)
+        return max(1, len(plugin))
 
     def probe(self) -> None:
         """Whether a held queue may go on: when its URL is another one, or has not been refused by this process."""
         url = self._url()
-        self._plugin(url)
+        instantiate(url, self.place)
         if _REFUSED_BY.get(self.queue) == _digest(url):
             raise Held("the URL is the one that was refused")
 
@@ -128,9 +132,6 @@ class AppriseSender:
             return self.place.read()
         except UpkeepError as error:
             raise Held(f"{error.what}: expected {error.expected}, found {error.found}; {error.remedy}") from error
-
-    def _plugin(self, url: str) -> NotifyBase:
-        return instantiate(url, self.place)
 
     def _deliver(self, plugin: NotifyBase, payload: Mapping[str, Any], form: messages.Format) -> Outcome:
         rendered = compose(plugin, payload, form, time.time(), self.templates)
