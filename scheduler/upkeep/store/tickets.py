@@ -309,6 +309,22 @@ def again(ticket: Ticket, priority: str, now: float, *, still: bool) -> dict[str
     }
 
 
+def since(connection: Connection, moment: float) -> list[Ticket]:
+    """The tickets that are open, or were resolved no earlier than a moment."""
+    wanted = or_(_TICKETS.c.state != RESOLVED, _TICKETS.c.resolved >= moment)
+    return [_ticket(row) for row in connection.execute(select(_TICKETS).where(wanted).order_by(_TICKETS.c.number))]
+
+
+def hosts_of(connection: Connection, numbers: Iterable[int]) -> dict[int, set[str]]:
+    """The hosts that tickets are or were about, by number."""
+    wanted, found = list(numbers), dict[int, set[str]]()
+    for start in range(0, len(wanted), 500):
+        some = _ENTRIES.c.ticket.in_(wanted[start : start + 500])
+        for row in connection.execute(select(_ENTRIES.c.ticket, _ENTRIES.c.host).where(some).distinct()):
+            found.setdefault(row.ticket, set()).add(row.host)
+    return found
+
+
 def running(connection: Connection, numbers: Iterable[int] | None = None) -> list[Running]:
     """The tickets whose clocks run: not resolved, not waiting; of these numbers (some hundreds), or all."""
     columns = ("number", "priority", "clocks", "pauses", "acknowledged", "sla_told")
