@@ -150,12 +150,11 @@ def _number(arguments: argparse.Namespace) -> int | None:
     return int(given)
 
 
-def _clock(deadline: sla.Deadline, ticket: Ticket) -> str:
+def _clock(deadline: sla.Deadline) -> str:
     """ "3 h 20 min left", "2 h late", "done", "done late"."""
     if deadline.done is not None:
         return "done" if deadline.state != "breached" else f"done {durations.shown(deadline.remaining)} late"
-    left = f"{durations.shown(deadline.remaining)} {'left' if deadline.remaining >= 0 else 'late'}"
-    return f"{left}, stands still" if ticket.state == WAITING else left
+    return f"{durations.shown(deadline.remaining)} {'left' if deadline.remaining >= 0 else 'late'}"
 
 
 def hints(ticket: Ticket) -> list[str]:
@@ -208,6 +207,7 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
         out.print(render.text(f"No {state}tickets{' of ' if given else ''}{', '.join(given)}."))
         return
     rows = []
+    given_to = any(ticket.assignee for ticket in tickets)
     for ticket in tickets:
         clocks = sla.of_ticket(ticket, now, config.sla)
         rows.append(
@@ -217,13 +217,13 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
                 render.text(ticket.state),
                 render.text(ticket.title),
                 render.text(ticket.hosts),
-                render.text(ticket.assignee or "-"),
+                *([render.text(ticket.assignee or "-")] if given_to else []),
                 render.text(render.age(ticket.opened, now)),
-                render.text(_clock(clocks.react, ticket), render.COLOURS[clocks.react.state]),
-                render.text(_clock(clocks.solve, ticket), render.COLOURS[clocks.solve.state]),
+                render.text(_clock(clocks.react), render.COLOURS[clocks.react.state]),
+                render.text(_clock(clocks.solve), render.COLOURS[clocks.solve.state]),
             )
         )
-    heads = ("ticket", "priority", "state", "about", "hosts", "whose", "age", "react", "solve")
+    heads = ("ticket", "priority", "state", "about", "hosts", *(["whose"] if given_to else []), "age", "react", "solve")
     out.print(render.table(heads, rows, wide=3))
     if len(tickets) == arguments.limit:
         out.print(render.text(f"… there may be more: --limit {arguments.limit * 5}"))
@@ -242,6 +242,11 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
     out.print(render.text(f"#{ticket.number} {ticket.title}", "bold"))
     zone = config.time_zone
     who = ticket.acknowledged_by if ticket.state == "acknowledged" else ticket.resolved_by if ticket.resolved else ""
+
+    def by(deadline: sla.Deadline) -> str:
+        stands = ticket.state == WAITING and deadline.done is None
+        return "stands still" if stands else f"by {render.when(deadline.due, zone)}"
+
     pause = ticket.pauses[-1] if ticket.state == WAITING else None
     waits = f"since {render.when(pause.since, zone)}{': ' if pause.why else ''}{pause.why}" if pause else ""
     for name, value in (
@@ -249,8 +254,8 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
         ("whose", ticket.assignee),
         ("waits", waits),
         ("opened", f"{render.when(ticket.opened, zone)} {zone.key}, {render.age(ticket.opened, now)} ago"),
-        ("react", f"{_clock(clocks.react, ticket)} (by {render.when(clocks.react.due, zone)})"),
-        ("solve", f"{_clock(clocks.solve, ticket)} (by {render.when(clocks.solve.due, zone)})"),
+        ("react", f"{_clock(clocks.react)} ({by(clocks.react)})"),
+        ("solve", f"{_clock(clocks.solve)} ({by(clocks.solve)})"),
         ("reopened", f"{ticket.reopened} times" if ticket.reopened else ""),
         ("follows", f"#{detail.follows}" if detail.follows else ""),
         ("followed", f"by #{detail.followed_by}" if detail.followed_by else ""),
