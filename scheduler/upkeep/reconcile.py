@@ -77,6 +77,7 @@ BUILT_IN = (
     Rule(TASK_FAILED, group_by="subject"),
     Rule(CONTRACT_BROKEN, group_by="subject"),
     Rule("*.check.not_run", group_by="subject"),
+    Rule("upkeep.approval.waiting", group_by="subject"),  # a plan: who answers in its ticket answers only that one
     Rule("*", group_by="check", ignore=False),
 )
 """What holds where the configuration says nothing."""

@@ -8,6 +8,7 @@ A weekly that did not run is itself an alert. What is looked at:
 ``upkeep.job.failed``         a scheduled job whose newest run failed, timed out or was cut off
 ``upkeep.job.overran``        a run that is still at work after its window's end
 ``upkeep.job.paused``         a job that has been paused for longer than FORGOTTEN
+``upkeep.approval.waiting``   a plan that waits for a person's word (see approval.py)
 ``upkeep.outbox.dead``        messages or tickets that can never be delivered as they are, by queue
 ``upkeep.outbox.late``        a queue whose oldest item waits for longer than LATE
 ``upkeep.queue.held``         a queue that is stopped, as its credentials are refused
@@ -72,6 +73,7 @@ MISSED = "upkeep.job.missed"
 FAILED = "upkeep.job.failed"
 OVERRAN = "upkeep.job.overran"
 PAUSED = "upkeep.job.paused"
+APPROVAL = "upkeep.approval.waiting"
 DEAD = "upkeep.outbox.dead"
 OUTBOX_LATE = "upkeep.outbox.late"
 HELD = "upkeep.queue.held"
@@ -80,7 +82,7 @@ ROOM = "upkeep.store.room"
 UNREADABLE = "upkeep.config.unreadable"
 NOT_RUN = "upkeep.check.not_run"
 
-OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, DEAD, OUTBOX_LATE, HELD, LOST)
+OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HELD, LOST)
 """The same on whichever node one looks."""
 OURS = (*OF_THE_STORE, ROOM, UNREADABLE, NOT_RUN)
 
@@ -170,6 +172,7 @@ def look(
     connection: Connection, config: Config, store_path: Path | None, now: float, since: Mapping[str, float]
 ) -> Review:
     """All checks. ``since``: from when on a job's schedule is held against it."""
+    from . import approval
     from .store import firings
 
     review = Review("upkeep")
@@ -190,6 +193,8 @@ def look(
         for name, state in states.items():
             if state.paused is not None and now - state.paused > FORGOTTEN and name in config.jobs:
                 _forgotten(review, state, now)
+    with review.check(APPROVAL):
+        approval.look(connection, review, config, now)
     _outgoing(connection, review, now)
     with review.check(LOST):
         _lost(connection, review, now)

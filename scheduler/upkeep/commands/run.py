@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..config import Config, Job
     from ..occurrence import Mine
+    from ..planned import Planned
     from ..record import Recorded
     from ..runner import Outcome, Plan
     from ..store import Run, Store
@@ -129,6 +130,13 @@ def execute(arguments: argparse.Namespace) -> int:
             return mine
         if mine is not None:
             plan = _as_decided(plan, mine)
+        if job is not None and job.approve:
+            from .. import approval
+
+            def run(plan: Plan, mine: Mine | None, found: Planned | None) -> int:
+                return _run(arguments, config, job, plan, store, mine, found)
+
+            return approval.carry_out(store, job, plan, mine, _as_it_stands(arguments), run)
         return _run(arguments, config, job, plan, store, mine)
 
 
@@ -189,9 +197,7 @@ def _occurrence(arguments: argparse.Namespace, config: Config, job: Job | None, 
 
     if arguments.firing:
         return occurrence.of_scheduler(store, arguments.firing)
-    as_it_stands = not (
-        arguments.inventory or arguments.limit or arguments.check or arguments.extra_vars or arguments.tags
-    ) and not (arguments.skip_tags or arguments.time_limit or arguments.again)
+    as_it_stands = _as_it_stands(arguments) and not (arguments.check or arguments.time_limit or arguments.again)
     if arguments.if_due:
         due = occurrence.if_due(store, config, job, time.time())
         if not isinstance(due, occurrence.Mine):
@@ -201,6 +207,12 @@ def _occurrence(arguments: argparse.Namespace, config: Config, job: Job | None, 
     if isinstance(found, occurrence.Theirs):
         return followed.follow(store, job, found.firing, config, arguments.json)
     return found
+
+
+def _as_it_stands(arguments: argparse.Namespace) -> bool:
+    """Whether the hosts, tags and variables are those of the job."""
+    given = (arguments.inventory, arguments.limit, arguments.extra_vars, arguments.tags, arguments.skip_tags)
+    return not any(given)
 
 
 def _as_decided(plan: Plan, mine: Mine) -> Plan:
@@ -236,7 +248,13 @@ def _playbook(what: str, config: Config) -> str:
 
 
 def _run(
-    arguments: argparse.Namespace, config: Config, job: Job | None, plan: Plan, store: Store, mine: Mine | None
+    arguments: argparse.Namespace,
+    config: Config,
+    job: Job | None,
+    plan: Plan,
+    store: Store,
+    mine: Mine | None,
+    found: Planned | None = None,
 ) -> int:
     from .. import begin, render, runner
     from ..alive import Alive
@@ -260,6 +278,8 @@ def _run(
 
             def watch(event: dict[str, Any]) -> None:
                 progress.watch(event)
+                if found is not None:
+                    found.feed(event)
                 if done is not None:
                     done.watch(event)
 
@@ -272,6 +292,8 @@ def _run(
     if outcome.error and outcome.state in ("timed_out", "interrupted"):
         outcome.error.add_found(f"at {progress.where()}")
     recorded = _kept_patiently(arguments, config, store, run_id, name, folder, outcome)
+    if found is not None:
+        found.run, found.complete = recorded.run, outcome.state == "finished"
     if mine is not None and alive.overran:
         begin.note(store, mine.firing, alive.overran)
     if outcome.error:
