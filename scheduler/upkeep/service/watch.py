@@ -15,8 +15,8 @@ Key = TypeVar("Key", bound="Hashable")
 class Watch(Generic[Key]):
     """What was seen of each, and since when it has not changed.
 
-    ``gap``: seconds; after so long without looking, everything counts as seen for the first time: the store was away, or
-    the watcher was, and nobody could have given a sign, or been seen giving it.
+    ``gap``: seconds; after so long without looking, everything counts as seen for the first time: the store was away,
+    or the watcher was, and nobody could have given a sign, or been seen giving it.
     """
 
     def __init__(self, gap: float) -> None:
