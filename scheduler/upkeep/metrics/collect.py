@@ -389,7 +389,7 @@ def _deadlines(tickets: Sequence[Ticket], config: Config, now: float) -> list[tu
     found = []
     for ticket in tickets:
         if ticket.clocks and ticket.priority in config.sla.targets:
-            both = sla.deadlines(ticket.clocks, ticket.acknowledged, ticket.resolved, now, config.sla)
+            both = sla.of_ticket(ticket, now, config.sla)
             found += [(ticket, "react", both.react), (ticket, "solve", both.solve)]
     return found
 
