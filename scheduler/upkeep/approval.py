@@ -20,10 +20,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from . import planned
+from . import begin, planned
 from .errors import WRONG_USE, UpkeepError
 from .planned import Planned
-from .store import UPKEEP, approvals, audit, firings, nodes, runs, schema
+from .service.launch import PUT_OFF
+from .store import UPKEEP, approvals, audit, firings, locks, nodes, runs, schema
 from .store.process import is_gone
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ PATIENCE = 24 * 3600.0
 YES = ("approved", "approve", "одобрено", "согласовано")
 NO = ("rejected", "reject", "отклонено")
 """The first words of a ticket's comment that answer."""
+PUT_OFF_SECONDS = 15.0
+"""Seconds after which it is looked again whether what it needs is free."""
 SIGN = 120.0
 """Seconds after which a scheduler without a sign of life is not counted on."""
 DUE = 0.0005
@@ -133,7 +136,12 @@ def carry_out(
         if found.run is not None and found.complete:
             _present(store, found.run, job, plan, found, due, mine, as_it_stands)
         return code
-    code = run(checked, None, found)
+    try:
+        code = run(checked, None, found)
+    except locks.Busy as busy:
+        begin.not_begun(store, mine.firing, busy, time.time(), PUT_OFF_SECONDS)
+        print("\n".join(busy.lines()), file=sys.stderr)
+        return PUT_OFF
     if found.run is None:
         return code
     now = time.time()
@@ -154,13 +162,16 @@ def carry_out(
         return code
     with store.database.write() as connection:
         applied(connection, approved, found.run.number, now)
-    applying = Planned()
     try:
-        return run(plan, mine, applying)
+        return run(plan, mine, None)
     finally:
-        if applying.run is not None:
-            with store.database.write() as connection:
-                approvals.change(connection, approved.run, approvals.APPLIED, applied_by_run=applying.run.number)
+        with store.database.write() as connection:
+            began = firings.one(connection, mine.firing)
+            row = runs.by_id(connection, began.run) if began and began.run else None
+            if row is not None:
+                approvals.change(connection, approved.run, approvals.APPLIED, applied_by_run=row.number)
+            else:  # it has not begun: a lock was held; it is tried, and checked, once more
+                approvals.change(connection, approved.run, approvals.APPLIED, state=approvals.APPROVED)
 
 
 def _present(
@@ -234,7 +245,7 @@ def drifted(connection: Connection, approval: Approval, run: int | None, why: st
 
 def applied(connection: Connection, approval: Approval, run: int, now: float) -> None:
     """It is what was approved, by check run ``run``, and is applied from now on."""
-    approvals.change(connection, approval.run, approvals.APPROVED, state=approvals.APPLIED, applied_by_run=run)
+    approvals.change(connection, approval.run, approvals.APPROVED, state=approvals.APPLIED)
     detail = {
         "job": approval.job,
         "checked_by_run": run,

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from datetime import UTC, datetime
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .. import config as configuration
@@ -14,8 +15,11 @@ from ..errors import OK, UpkeepError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from rich.console import Console
+
+    from ..calendar.decide import Occurrence
     from ..config import Config, Job
 
 EPILOG = """\
@@ -25,7 +29,8 @@ examples:
   upkeep jobs pause web_patch "the shop has its sale until Monday"
   upkeep jobs resume web_patch
 
-Times are by each job's own clock; the zone stands behind them.
+Times are by each job's own clock; the zone stands behind them. What will be skipped is shown with why: a freeze, a
+pause, a window without room.
 """
 
 
@@ -55,38 +60,95 @@ def execute(arguments: argparse.Namespace) -> int:
             remedy="upkeep jobs --help",
         )
     config = configuration.load(arguments.config)
-    now = datetime.now(UTC)
+    now = time.time()
     if arguments.action == "next":
-        _next(list(itertools.islice(_merged(config, now), int(wanted))), arguments.json)
+        _next(config, list(itertools.islice(_merged(config, now), int(wanted))), now, arguments.json)
     else:
         _list(config, now, arguments.json)
     return OK
 
 
-def _times(config: Config, job: Job, now: datetime) -> Iterator[datetime]:
+def _paused(config: Config) -> dict[str, str]:
+    """Why jobs are paused, by name. A store is not made for the question."""
+    if config.store_url is None and not (config.home / "upkeep.db").exists():
+        return {}
+    from ..service.decisions import paused_why
+    from ..store import firings, open_store
+
+    with open_store(config.store_url, config.home) as store, store.database.read() as connection:
+        return {name: paused_why(state) for name, state in firings.paused(connection).items()}
+
+
+def _times(config: Config, job: Job, now: float, paused: Mapping[str, str]) -> Iterator[Occurrence]:
     if job.schedule is not None:
-        from ..schedule import next_times
+        from ..calendar.decide import outlook, timetable
 
-        yield from next_times(job.schedule, now, config.zone_of(job))
+        yield from outlook(timetable(config, job), now, paused=paused.get(job.name, ""))
 
 
-def _merged(config: Config, now: datetime) -> Iterator[tuple[datetime, Job]]:
+def _merged(config: Config, now: float) -> Iterator[tuple[Occurrence, Job]]:
     """All times of all jobs in order; those of one job never stand for another's (a late binding in a loop would)."""
+    paused = _paused(config)
 
-    def of(job: Job) -> Iterator[tuple[datetime, Job]]:
-        return ((at, job) for at in _times(config, job, now))
+    def of(job: Job) -> Iterator[tuple[Occurrence, Job]]:
+        return ((one, job) for one in _times(config, job, now, paused))
 
-    return heapq.merge(*(of(job) for job in config.jobs.values()), key=lambda pair: (pair[0], pair[1].name))
-
-
-def _shown(at: datetime | None) -> str:
-    return "-" if at is None else at.strftime("%a %Y-%m-%d %H:%M %Z")
+    return heapq.merge(*(of(job) for job in config.jobs.values()), key=lambda pair: (pair[0].due, pair[1].name))
 
 
-def _list(config: Config, now: datetime, as_json: bool) -> None:
+def _shown(config: Config, job: Job, at: float | None) -> str:
+    return "-" if at is None else datetime.fromtimestamp(at, config.zone_of(job)).strftime("%a %Y-%m-%d %H:%M %Z")
+
+
+def _timing(job: Job) -> str:
+    """The schedule with what narrows it."""
+    after = "after " + ", ".join(one.job for one in job.after) if job.after else ""
+    parts = [job.schedule_text or after or "by hand"]
+    if job.schedule_text and after:
+        parts.append(after)
+    if job.windows_text:
+        parts.append("in " + " or ".join(job.windows_text))
+    rule = {"skip": "not on holidays", "next": "holidays: the next working day", "previous": "holidays: the day before"}
+    parts += [rule[job.holidays]] if job.holidays in rule else []
+    return ", ".join([*parts, "with approval"] if job.approve else parts)
+
+
+def _coming(occurrence: Occurrence, config: Config, job: Job) -> str:
+    """What will become of an occurrence, in some words; empty when it just begins when it is due."""
+    if occurrence.starts is None:
+        return f"skipped: {occurrence.why}"
+    later = occurrence.starts - occurrence.due >= 60
+    begins = f"begins {_shown(config, job, occurrence.starts)}" if later else ""
+    return ": ".join(filter(None, [begins, occurrence.why or ("its jitter" if later else "")]))
+
+
+def _as_json(occurrence: Occurrence, config: Config, job: Job) -> dict[str, object]:
+    zone = config.zone_of(job)
+
+    def moment(at: float | None) -> datetime | None:
+        return None if at is None else datetime.fromtimestamp(at, zone)
+
+    return {
+        "at": moment(occurrence.due),
+        "starts": moment(occurrence.starts),
+        "ends_by": moment(occurrence.ends_by),
+        "without": list(occurrence.without),
+        "why": occurrence.why,
+    }
+
+
+SKIPS = 100
+"""Skipped times that are passed over to find one that is not."""
+
+
+def _list(config: Config, now: float, as_json: bool) -> None:
     from .. import render
 
-    rows = [(job, next(_times(config, job, now), None)) for job in config.jobs.values()]
+    paused = _paused(config)
+    rows = []
+    for job in config.jobs.values():
+        ahead = list(itertools.islice(_times(config, job, now, paused), 1 if job.name in paused else SKIPS))
+        rows.append((job, ahead[0] if ahead else None, next((one for one in ahead if one.starts is not None), None)))
     if as_json:
         document = [
             {
@@ -99,37 +161,80 @@ def _list(config: Config, now: datetime, as_json: bool) -> None:
                 "time_limit": job.time_limit,
                 "schedule": job.schedule_text or None,
                 "time_zone": config.zone_of(job).key,
-                "next": at,
+                "windows": list(job.windows_text),
+                "holidays": job.holidays,
+                "after": [one.job for one in job.after],
+                "changes": job.changes,
+                "approve": job.approve,
+                "paused": paused.get(job.name),
+                "next": _as_json(runs, config, job)["at"] if runs else None,
+                "next_due": _as_json(first, config, job) if first else None,
             }
-            for job, at in rows
+            for job, first, runs in rows
         ]
-        render.print_json({"configuration": str(config.path) if config.path else None, "jobs": document})
+        freezes = [vars(freeze) for freeze in config.freezes if freeze.end > now]
+        render.print_json(
+            {"configuration": str(config.path) if config.path else None, "jobs": document, "freezes": freezes}
+        )
         return
     out = render.console()
-    shown = [
-        (
-            render.text(job.name, "bold"),
-            render.text(job.description or job.playbook),
-            render.text(job.schedule_text or "by hand"),
-            render.text(_shown(at) if at or job.schedule is None else "never"),
-        )
-        for job, at in rows
-    ]
+    shown, skipped = [], []
+    for job, first, runs in rows:
+        coming = _shown(config, job, runs.starts) if runs else "never" if first is None and job.schedule else "-"
+        if first is not None and first.starts is None:
+            skipped.append(f"{job.name}: {_shown(config, job, first.due)} {_coming(first, config, job)}")
+        what = job.description or job.playbook
+        cells = (job.name, what, _timing(job), "paused" if job.name in paused else coming)
+        shown.append([render.text(cell, "bold" if place == 0 else "") for place, cell in enumerate(cells)])
     out.print(render.table(("job", "what", "schedule", "next"), shown, wide=1))
+    for line in skipped:
+        out.print(render.text(line, "yellow"))
+    _show_freezes(out, config, now)
     where = f"From {config.path}" if config.path else "Built in; there is no upkeep.yml"
     out.print(render.text(f"{where}. Start one now: upkeep run JOB", "dim"))
 
 
-def _next(times: list[tuple[datetime, Job]], as_json: bool) -> None:
+def _show_freezes(out: Console, config: Config, now: float) -> None:
+    from .. import render
+
+    for freeze in sorted((one for one in config.freezes if one.end > now), key=lambda one: one.start)[:10]:
+        start, end = (
+            datetime.fromtimestamp(at, config.time_zone).strftime("%a %Y-%m-%d %H:%M")
+            for at in (freeze.start, freeze.end)
+        )
+        of = "; ".join(
+            filter(
+                None,
+                [
+                    f"jobs {', '.join(freeze.jobs)}" * bool(freeze.jobs),
+                    f"hosts {', '.join(freeze.hosts)}" * bool(freeze.hosts),
+                ],
+            )
+        )
+        told = f"Freeze {freeze.named()}: {start} to {end}, {of or 'all that changes systems'}"
+        out.print(
+            render.text(told + (" - in force" if freeze.holds(now) else ""), "yellow" if freeze.holds(now) else "")
+        )
+
+
+def _next(config: Config, times: list[tuple[Occurrence, Job]], now: float, as_json: bool) -> None:
     from .. import render
 
     if as_json:
-        render.print_json({"times": [{"at": at, "job": job.name} for at, job in times]})
+        render.print_json({"times": [{**_as_json(one, config, job), "job": job.name} for one, job in times]})
         return
     out = render.console()
     if not times:
         out.print(render.text('No job has a schedule. Give one in upkeep.yml: jobs: {weekly: {schedule: "Sun 03:00"}}'))
         return
-    out.print(
-        render.table(("when", "job"), [(render.text(_shown(at)), render.text(job.name, "bold")) for at, job in times])
-    )
+    rows = []
+    for one, job in times:
+        style = "dim" if one.starts is None else ""
+        cells = (_shown(config, job, one.due), job.name, _coming(one, config, job))
+        rows.append(
+            [render.text(cell, "bold" if place == 1 and not style else style) for place, cell in enumerate(cells)]
+        )
+    some = any(_coming(one, config, job) for one, job in times)
+    heads = ("when", "job", "but") if some else ("when", "job")
+    out.print(render.table(heads, [row[: len(heads)] for row in rows], wide=2 if some else None))
+    _show_freezes(out, config, now)
