@@ -13,6 +13,9 @@ from .. import config as configuration
 if TYPE_CHECKING:
     import argparse
 
+    from ..record import Recorded
+    from ..store import Store
+
 EPILOG = """\
 examples:
   UPKEEP_RESULTS_FILE=results.jsonl ansible-playbook upkeep.maintenance.weekly -i hosts.yml
@@ -39,6 +42,8 @@ def execute(arguments: argparse.Namespace) -> int:
         store.check_writable()
         lost.clear_up(store, config.home)  # the file may be that of a run that was killed
         recorded = record.record_file(store, Path(arguments.file), config.policy, time.time(), arguments.job)
+        if not recorded.already:
+            _write_down(store, recorded)
     if arguments.json:
         render.print_json(render.recorded_as_json(recorded))
         return recorded.exit_code
@@ -50,3 +55,14 @@ def execute(arguments: argparse.Namespace) -> int:
     render.show_recorded(out, recorded)
     out.print(render.text(f"Run {recorded.run.number}: {recorded.run.state}; {render.hosts_line(recorded.run.hosts)}"))
     return recorded.exit_code
+
+
+def _write_down(store: Store, recorded: Recorded) -> None:
+    """Into the audit: who brought results that Upkeep did not see itself."""
+    from ..store import audit
+    from .run import actor
+
+    run = recorded.run
+    detail = {"playbook": run.playbook, "id": run.id, "tickets": len(recorded.changes)}
+    with store.database.write() as connection:
+        audit.write(connection, actor(), "run.recorded", f"run {run.number}", detail, time.time())

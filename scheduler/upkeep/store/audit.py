@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,6 @@ FIRST = "0" * 64
 """The digest before the first row."""
 
 _AUDIT = schema.audit
-_CONFIG = "configuration"
 
 
 @dataclass(frozen=True)
@@ -161,14 +161,14 @@ def digests(connection: Connection) -> dict[int, str]:
 
 
 def note_config(connection: Connection, path: Path | None, actor: str, now: float) -> None:
-    """Say that the configuration is another one than before, by its digest; nothing when it is the same.
+    """Say that the configuration of this node is another one than before, by its digest; nothing when it is the same.
 
     It is called where work begins: who edits a file with an editor cannot be seen, but from when on it held can. The
     actor is therefore the one who first worked with it. A file that cannot be read is not noted: its user is told.
     """
     changed = config_change(connection, path)
     if changed:
-        write(connection, actor, "config.changed", _CONFIG, changed, now)
+        write(connection, actor, "config.changed", _configuration(), changed, now)
 
 
 def config_change(connection: Connection, path: Path | None) -> dict[str, str]:
@@ -177,12 +177,17 @@ def config_change(connection: Connection, path: Path | None) -> dict[str, str]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path is not None else ""
     except OSError:
         return {}
-    newest = select(_AUDIT.c.detail).where(_AUDIT.c.object == _CONFIG).order_by(_AUDIT.c.id.desc()).limit(1)
+    newest = select(_AUDIT.c.detail).where(_AUDIT.c.object == _configuration()).order_by(_AUDIT.c.id.desc()).limit(1)
     known = connection.scalar(newest) or {"file": "", "sha256": ""}
     file = str(path) if path is not None else ""
     if (known.get("file"), known.get("sha256")) == (file, digest):
         return {}
     return {"file": file, "sha256": digest, "before": known.get("sha256", "")}
+
+
+def _configuration() -> str:
+    """Nodes have files of their own: what one of them reads is no change of another's."""
+    return f"configuration on {os.uname().nodename}"
 
 
 def _all(connection: Connection) -> Iterator[Act]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.scheduler import results_file
 from upkeep.cli import main
 from upkeep.errors import NOT_RUN, UpkeepError
 from upkeep.store import audit, open_store
@@ -182,3 +183,41 @@ def test_the_configuration_that_changes_between_runs(home: Path, tmp_path: Path)
     assert changes[1]["before"] == changes[0]["sha256"] != changes[1]["sha256"]
     assert note(None)[2]["sha256"] == ""
     assert len(note(tmp_path / "gone.yml")) == 3
+
+
+def test_what_is_run_recorded_and_done_to_tickets_is_in_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "ann")
+    results_file.write(tmp_path / "r.jsonl", "r1", [("web1", "a.b.c", "x", "high")])
+    assert main(["record", "r.jsonl"]) == 1
+    assert main(["record", "r.jsonl"]) == 1
+    assert main(["tickets", "ack", "1", "token=hunter2"]) == 0
+    with open_store(None, home) as store:
+        store.begin_run("r2", "p.yml", 5000.0, job="weekly", actor="bob")
+        store.end_run("r2", "timed_out", 6000.0, "it took too long")
+    capsys.readouterr()
+    assert main(["audit", "--json", "--limit", "4"]) == 0
+    acts = json.loads(capsys.readouterr().out)["audit"]
+    assert [(act["actor"], act["action"], act["object"]) for act in acts] == [
+        ("ann", "run.recorded", "run 1"),
+        ("ann", "ticket.acknowledged", "ticket #1"),
+        ("bob", "run.started", "run 2"),
+        ("bob", "run.ended", "run 2"),
+    ]
+    assert acts[1]["detail"]["text"] == "token=********"
+    assert (acts[3]["detail"]["state"], acts[3]["detail"]["message"]) == ("timed_out", "it took too long")
+    assert verified(home).faults == ()
+
+
+def test_another_node_s_file_is_no_change(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.yml").write_text("time_zone: UTC\n")
+    (tmp_path / "b.yml").write_text("time_zone: Europe/Berlin\n")
+    with open_store(None, home) as store:
+        for _ in range(3):
+            for node in ("a", "b"):
+                with monkeypatch.context() as patch:
+                    patch.setattr(audit, "_configuration", lambda node=node: f"configuration on {node}")
+                    store.note_config(tmp_path / f"{node}.yml", "upkeep", 1.0)
+        with store.database.read() as connection:
+            assert len(audit.listed(connection, action="config.changed")) == 2
