@@ -22,7 +22,7 @@ from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateErro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import UNSAFE, clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -193,7 +193,7 @@ _CHAT_COMMAND = re.compile(r"<(?=[!@#])")
 def _tamed(value: Any) -> Any:
     """Texts in which nobody is called: a host's log must not wake a whole chat."""
     if isinstance(value, str):
-        return _CHAT_COMMAND.sub("< ", _MENTION.sub("@ ", value))
+        return _CHAT_COMMAND.sub("< ", _MENTION.sub("@ ", UNSAFE.sub("\N{REPLACEMENT CHARACTER}", value)))
     if isinstance(value, dict):
         return {key: _tamed(item) for key, item in value.items()}
     if isinstance(value, list):

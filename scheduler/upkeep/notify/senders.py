@@ -155,7 +155,12 @@ class AppriseSender:
                 _REFUSED_BY[self.queue] = _digest(url)
                 return Held(f"{why}; correct the URL in {self.place}, then: upkeep notify test {_channel(self.queue)}")
             return Refused(why) if smtp >= 500 else Later(why)
-        return Later(f"not delivered{more or ', and apprise does not say why'}", unknown="timed out" in said.lower())
+        # Requests nests its errors; what the system said stands in the middle of them.
+        cause = re.search(r"\[Errno -?\d+\] ([\w ,.'-]{3,80})|(timed out|CERTIFICATE_VERIFY_FAILED)", outcome.answer())
+        reason = (cause[1] or cause[2]) if cause else said
+        return Later(
+            f"not delivered: {reason or 'apprise does not say why'}", unknown=bool(cause and cause[2] == "timed out")
+        )
 
 
 def _channel(queue: str) -> str:
@@ -259,7 +264,8 @@ def _type(payload: Mapping[str, Any]) -> str:
 
 def scrubbed(text: str, url: str) -> str:
     """A text of a service, in one line, without anything that stands in the URL after its schema."""
-    parts = {part for part in re.split(r"[/:@?&=,#+]+", url.partition("://")[2]) if len(part) >= 4}
+    text = text.replace(url, MASK)
+    parts = {part for part in re.split(r"[/:@?&=,#+\s]+", url.partition(":")[2] or url) if len(part) >= 3}
     for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
         text = text.replace(part, MASK)
     return clean_line(text.replace("\\r", " ").replace("\\n", " "), 200)
