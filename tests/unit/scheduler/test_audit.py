@@ -39,7 +39,16 @@ def tamper(home: Path, *statements: str) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'bob'", "DELETE FROM audit WHERE id = 3"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit SET actor = 'bob'",
+        "DELETE FROM audit WHERE id = 3",
+        "DELETE FROM audit",
+        "REPLACE INTO audit SELECT id, at, 'bob', action, object, detail, digest FROM audit WHERE id = 3",
+        "INSERT OR REPLACE INTO audit SELECT id, at, 'bob', action, object, detail, digest FROM audit WHERE id = 3",
+    ],
+)
 def test_the_database_itself_refuses_to_change_or_remove(home: Path, statement: str) -> None:
     db = sqlite3.connect(home / "upkeep.db")
     with pytest.raises(sqlite3.IntegrityError, match="only ever added to"):

@@ -14,6 +14,11 @@ _REFUSED = "the audit is only ever added to"
 _SQLITE = """
 CREATE TRIGGER audit_{what} BEFORE {what} ON audit BEGIN SELECT RAISE(ABORT, '{refused}'); END
 """
+# INSERT OR REPLACE deletes without asking the trigger of DELETE.
+_SQLITE_REPLACE = f"""
+CREATE TRIGGER audit_replace BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, '{_REFUSED}'); END
+"""
 _POSTGRESQL = (
     f"CREATE FUNCTION upkeep_audit_refuse() RETURNS trigger LANGUAGE plpgsql AS "
     f"$$ BEGIN RAISE EXCEPTION '{_REFUSED}'; END $$",
@@ -254,6 +259,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         for what in ("update", "delete"):
             op.execute(_SQLITE.format(what=what, refused=_REFUSED))
+        op.execute(_SQLITE_REPLACE)
     else:
         for statement in _POSTGRESQL:
             op.execute(statement)
