@@ -7,8 +7,9 @@ The days of a country are the PyPI library holidays', imported when the first of
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from .clock import ByWallClock
@@ -79,17 +80,20 @@ class Kept(ByWallClock):
     def local(self, first: date, last: date) -> Iterator[datetime]:
         """Its times on the wall."""
         far = timedelta(days=0 if self.rule == "skip" else FAR)
-        day: date | None = None
-        times: set[datetime] = set()
-        # Moving keeps the order of days, but not that of the times of two days that become one.
+        # What moves may pass what stays (a holiday on Saturday the Sunday after it): held until none can come before.
+        held: list[datetime] = []
+        last_given: datetime | None = None
         for wall in self.inner.local(first - far, last + far):
+            certain = datetime.combine(wall.date(), time()) - (far if self.rule == "previous" else timedelta())
+            while held and held[0] < certain:
+                given = heapq.heappop(held)
+                if given != last_given:
+                    yield given
+                last_given = given
             moved = self._moved(wall.date())
-            if moved != day and moved is not None:
-                yield from sorted(times)
-                day, times = moved, set()
             if moved is not None and first <= moved <= last:
-                times.add(datetime.combine(moved, wall.time()))
-        yield from sorted(times)
+                heapq.heappush(held, datetime.combine(moved, wall.time()))
+        yield from (wall for wall in sorted(set(held)) if wall != last_given)
 
     def _moved(self, day: date) -> date | None:
         if self.holidays.name(day) is None:

@@ -100,17 +100,20 @@ def _shown(config: Config, job: Job, at: float | None) -> str:
     return "-" if at is None else datetime.fromtimestamp(at, config.zone_of(job)).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
-def _timing(job: Job) -> str:
-    """The schedule with what narrows it."""
-    after = "after " + ", ".join(one.job for one in job.after) if job.after else ""
-    parts = [job.schedule_text or after or "by hand"]
-    if job.schedule_text and after:
-        parts.append(after)
-    if job.windows_text:
-        parts.append("in " + " or ".join(job.windows_text))
+def _after(job: Job) -> str:
+    return "after " + ", ".join(one.job for one in job.after) if job.after else ""
+
+
+def _narrowed(job: Job) -> str:
+    """What narrows its schedule; empty when nothing does."""
     rule = {"skip": "not on holidays", "next": "holidays: the next working day", "previous": "holidays: the day before"}
-    parts += [rule[job.holidays]] if job.holidays in rule else []
-    return ", ".join([*parts, "with approval"] if job.approve else parts)
+    parts = [
+        _after(job) if job.schedule_text else "",
+        "in " + " or ".join(job.windows_text) if job.windows_text else "",
+        rule.get(job.holidays, ""),
+        "with approval" if job.approve else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _coming(occurrence: Occurrence, config: Config, job: Job) -> str:
@@ -183,8 +186,13 @@ def _list(config: Config, now: float, as_json: bool) -> None:
         coming = _shown(config, job, runs.starts) if runs else "never" if first is None and job.schedule else "-"
         if first is not None and first.starts is None:
             skipped.append(f"{job.name}: {_shown(config, job, first.due)} {_coming(first, config, job)}")
-        what = job.description or job.playbook
-        cells = (job.name, what, _timing(job), "paused" if job.name in paused else coming)
+        what = "; ".join(filter(None, [(job.description or job.playbook).rstrip("."), _narrowed(job)]))
+        cells = (
+            job.name,
+            what,
+            job.schedule_text or _after(job) or "by hand",
+            "paused" if job.name in paused else coming,
+        )
         shown.append([render.text(cell, "bold" if place == 0 else "") for place, cell in enumerate(cells)])
     out.print(render.table(("job", "what", "schedule", "next"), shown, wide=1))
     for line in skipped:

@@ -58,6 +58,17 @@ def after_holiday(day: date) -> bool:
     return works and not any(one.weekday() < 5 and one not in OWN for one in between)
 
 
+def before_holiday(day: date) -> bool:
+    """Whether what falls on a Saturday lands here, when holidays move it to the working day before."""
+    if day.weekday() == 5:
+        return day not in OWN
+    if day.weekday() > 5 or day in OWN:
+        return False
+    saturday = day + timedelta(days=5 - day.weekday())
+    between = [day + timedelta(days=step) for step in range(1, (saturday - day).days)]
+    return saturday in OWN and all(one in OWN for one in between)
+
+
 RULES: dict[str, Callable[[date], list[time]]] = {
     "daily 02:30": lambda day: [time(2, 30)],
     "Sun 02:00": lambda day: [time(2)] if day.weekday() == 6 else [],
@@ -70,6 +81,7 @@ RULES: dict[str, Callable[[date], list[time]]] = {
     "every 6h": lambda day: [time(0), time(6), time(12), time(18)],
     "every 3d 00:00 from 2009-01-03": lambda day: [time(0)] if (day - date(2009, 1, 3)).days % 3 == 0 else [],
     "1st 02:30 holidays next": lambda day: [time(2, 30)] if after_holiday(day) else [],
+    "Sat 02:30 holidays previous": lambda day: [time(2, 30)] if before_holiday(day) else [],
     "daily 12:00 holidays skip": lambda day: [] if day in OWN else [time(12)],
 }
 
