@@ -151,16 +151,12 @@ def due(settings: Settings, hours: BusinessHours, how: How, priority: str, event
 
 def next_digest(settings: Settings, hours: BusinessHours, now: float) -> float:
     """When the next digest goes out: at its times on working days, or as soon as people work."""
-    if not settings.digest_at:
-        if is_working_time(now, hours):
-            then = now + GATHER
-            return then if is_working_time(then, hours) else sla.after(then, 0.0, hours)
-        return sla.after(now, 0.0, hours)
     zone = ZoneInfo(hours.time_zone)
     day = datetime.fromtimestamp(now, zone).date()
-    for number in range(400):
+    for number in range(400 if settings.digest_at else 0):
         for clock in sorted(settings.digest_at):
             moment = datetime.combine(day + timedelta(days=number), clock, zone).timestamp()
             if moment > now and is_working_time(moment, hours):
                 return moment
-    return sla.after(now, 0.0, hours)  # none of the times is ever in working hours
+    # No times are given, or none is ever in working hours.
+    return sla.after(now + GATHER if is_working_time(now, hours) else now, 0.0, hours)
