@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import text as texts
 from .base import System, named, when
 from .http import quoted
-from .protocol import COMMENTS_LIMIT, Check, Comment, Draft, Remote, RemoteState, unmarked
+from .protocol import COMMENTS_LIMIT, Check, Comment, Draft, Remote, RemoteState, marked, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,8 @@ class Adapter(System):
     def _attach(self, remote_id: str, name: str, content: bytes) -> None:
         files = {"file": (name, content, "text/plain")}
         link = self.http.post(f"{self._project}/uploads", files=files)["markdown"]
-        self._comment(remote_id, f"{link}\n\n{self._file_note(name)}")
+        # No fenced block, in which the link would be none: the name is clean, and the rest is GitLab's own.
+        self._comment(remote_id, marked(link, f"file.{name}"[:80]))
 
     def _update(self, remote_id: str, title: str, fields: dict[str, Any]) -> None:
         fields = dict(fields)

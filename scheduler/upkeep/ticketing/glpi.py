@@ -150,6 +150,8 @@ class Adapter(System):
         ):
             has = bool(int(profile.get(right) or 0) & bit)
             yield Check(f"right to {what}", has, str(profile.get(right)), "give it to the profile of this user")
+        for what, state in (("resolved", self.settings.resolved), ("reopened", self.settings.reopened)):
+            yield self._check(f"state {what}", "123456", state, f"set {what} to one of them")
         rows = self._call("GET", "/Ticket", params={"range": "0-0"})
         field = self.settings.key_field
         if rows:

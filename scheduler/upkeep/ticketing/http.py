@@ -29,6 +29,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds to reach the server."""
 RESPONSE_LIMIT = 10_000_000
 """Bytes of an answer, unpacked."""
+BODY_PATIENCE = 4
+"""Times the configured time-out that a whole answer may take: each part of it comes within one."""
 REDIRECTS = 5
 RETRY_LIMIT = 86_400.0
 """Seconds: no server makes us wait for longer than a day."""
@@ -127,12 +129,11 @@ class Http:
             data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
             sent["Content-Type"] = "application/json"
         url = f"{self.base}{path}" + (f"?{urlencode(params, doseq=True)}" if params else "")
-        ends = time.monotonic() + CONNECT_TIMEOUT + 4 * self._timeout
         for _ in range(REDIRECTS + 1):
             answer = self._send(method, url, data, files, sent, writes)
             with answer:
                 if not answer.is_redirect:
-                    return self._judge(answer, writes, text, ends)
+                    return self._judge(answer, writes, text)
                 url = self._redirected(url, answer, method)
         raise Later(f"{self._place()} redirects in a circle")
 
@@ -189,9 +190,9 @@ class Http:
 
     # -- the answer ----------------------------------------------------------
 
-    def _judge(self, answer: requests.Response, writes: bool, text: bool, ends: float) -> Answer:
+    def _judge(self, answer: requests.Response, writes: bool, text: bool) -> Answer:
         status = answer.status_code
-        raw = self._body(answer, writes and status < 400, ends)
+        raw = self._body(answer, writes and status < 400)
         said = self._said(raw)
         if status in (401, 403):
             raise Held(f"{self._place()} refuses our credentials or rights ({status}){said}")
@@ -216,11 +217,12 @@ class Http:
                 return Answer(status, answer.headers, raw.decode("utf-8", "replace"))
             raise Later(f"{self._place()} answers with something that is not JSON{said}") from None
 
-    def _body(self, answer: requests.Response, unknown: bool, ends: float) -> bytes:
+    def _body(self, answer: requests.Response, unknown: bool) -> bytes:
         import requests
         from urllib3.exceptions import HTTPError
 
         raw = bytearray()
+        ends = time.monotonic() + BODY_PATIENCE * self._timeout
         try:
             while part := answer.raw.read1(65536, decode_content=True):
                 raw += part

@@ -65,7 +65,7 @@ KINDS: Mapping[str, Kind] = {
         priorities={
             "P1": {"urgency": "1", "impact": "1"},
             "P2": {"urgency": "2", "impact": "1"},
-            "P3": {"urgency": "3", "impact": "2"},
+            "P3": {"urgency": "2", "impact": "2"},
         },
         resolved="6",
         reopened="2",

@@ -55,7 +55,7 @@ def written(text: str, kind: Format) -> str:
 
 def read(body: str, kind: Format) -> str:
     """A body of theirs as plain text, cleaned and bounded."""
-    if kind == "html" or re.match(r"\s*<(?:p|div|br|span|pre)\b", body, re.I):
+    if kind == "html" or (kind == "plain" and re.match(r"\s*<(?:p|div|br|span|pre)\b", body, re.I)):
         body = from_html(body)
     elif kind == "markdown":
         body = re.sub(r"\A(`{3,})text\n(.*)\n\1\s*\Z", r"\2", body, flags=re.S)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+from . import text as texts
 from .base import System, named, when
 from .http import quoted
 from .protocol import Check, Comment, Draft, Refused, Remote, RemoteState
@@ -88,11 +89,16 @@ class Adapter(System):
             "" if owner == "-" else owner,
             row["priority"],
             tuple(
-                Comment(str(one["id"]), named(one.get("created_by")), when(one["created_at"]), one["body"])
+                Comment(str(one["id"]), named(one.get("created_by")), when(one["created_at"]), self._shown(one))
                 for one in articles[1:]  # the first is the description
             ),
             tuple(file["filename"] for one in articles for file in one.get("attachments") or ()),
         )
+
+    def _shown(self, article: dict[str, Any]) -> str:
+        """Articles are of either kind: those of e-mails mostly HTML, those of people as they wrote them."""
+        plain = article.get("content_type") == "text/plain" and self.settings.format == "html"
+        return texts.written(article["body"], "html") if plain else str(article["body"])
 
     def _probe(self) -> Iterator[Check]:
         me = self.http.get(f"{API}/users/me", {"expand": "true"})
