@@ -35,6 +35,7 @@ COMMANDS = {
     "jobs": "which jobs there are, and when they are due",
     "audit": "who did what, and when; is its record whole",
     "scheduler": "the service: starts jobs when they are due, and follows them",
+    "ticket-systems": "where tickets are mirrored to; is all of it right there",
     "outbox": "what is still to be sent to ticket systems and to people; retry, drop, release",
     "notify": "who is told what: test a channel, preview messages, why a ticket goes where it goes",
     "install-service": "make the scheduler a service of systemd, or remove it",
