@@ -36,7 +36,7 @@ from .config_types import FROM_ELSEWHERE, Duration, ScheduleOf, SecretUrl, Stric
 from .errors import UpkeepError
 from .metrics.config import MetricsModel
 from .metrics.config import settings as metrics_settings
-from .notify.config import NotifyModel
+from .notify.config import NotifyModel, unknown_names
 from .notify.config import settings as notify_settings
 from .outbox_config import OutboxModel
 from .outbox_config import settings as outbox_settings
@@ -193,6 +193,8 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
     problems += [_wrong(tree, ("jobs", name), wrong) for name, wrong in after_wrong(jobs)]
     notify, notify_wrong = notify_settings(model.notify, path.parent, jobs)
     problems += [_wrong(tree, ("notify",), wrong) for wrong in notify_wrong]
+    steps = [tuple(one.to or ()) for one in (model.sla.escalate if model.sla else None) or ()]
+    problems += [_wrong(tree, ("sla", "escalate", place), wrong) for place, wrong in unknown_names(model.notify, steps)]
     ticket_systems, systems_wrong = ticket_systems_of(model.ticket_systems, path.parent)
     problems += [_wrong(tree, ("ticket_systems", name), wrong) for name, wrong in systems_wrong]
     problems += _unreadable_inventories(tree, model, path.parent)

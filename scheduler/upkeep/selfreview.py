@@ -12,6 +12,7 @@ A weekly that did not run is itself an alert. What is looked at:
 ``upkeep.outbox.dead``        messages or tickets that can never be delivered as they are, by queue
 ``upkeep.outbox.late``        a queue whose oldest item waits for longer than LATE
 ``upkeep.queue.held``         a queue that is stopped, as its credentials are refused
+``upkeep.heartbeat.failed``   the dead man's switch is not accepted: then nobody outside watches
 ``upkeep.scheduler.lost``     a scheduler that went without ending, by node
 ``upkeep.store.room``         too little room where store and results are kept
 ``upkeep.config.unreadable``  the configuration was changed, and cannot be read any more
@@ -77,12 +78,13 @@ APPROVAL = "upkeep.approval.waiting"
 DEAD = "upkeep.outbox.dead"
 OUTBOX_LATE = "upkeep.outbox.late"
 HELD = "upkeep.queue.held"
+HEARTBEAT = "upkeep.heartbeat.failed"
 LOST = "upkeep.scheduler.lost"
 ROOM = "upkeep.store.room"
 UNREADABLE = "upkeep.config.unreadable"
 NOT_RUN = "upkeep.check.not_run"
 
-OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HELD, LOST)
+OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HELD, HEARTBEAT, LOST)
 """The same on whichever node one looks."""
 OURS = (*OF_THE_STORE, ROOM, UNREADABLE, NOT_RUN)
 
@@ -196,6 +198,8 @@ def look(
     with review.check(APPROVAL):
         approval.look(connection, review, config, now)
     _outgoing(connection, review, now)
+    with review.check(HEARTBEAT):
+        _heartbeat(connection, review, config, now)
     with review.check(LOST):
         _lost(connection, review, now)
     with review.check(ROOM):
@@ -362,6 +366,24 @@ def _outgoing(connection: Connection, review: Review, now: float) -> None:
                     [f"{queue.waiting} item(s) wait{why}"],
                     "upkeep outbox",
                 )
+
+
+def _heartbeat(connection: Connection, review: Review, config: Config, now: float) -> None:
+    beat = config.notify.heartbeat if config.notify else None
+    if beat is None:
+        return
+    from .notify import heartbeat
+
+    since = heartbeat.failing_since(connection)
+    if since is not None and now - since > LATE:
+        review.found(
+            HEARTBEAT,
+            "heartbeat",
+            "high",
+            f"The heartbeat has not been accepted for {shown(now - since)}: nobody outside notices a dead Upkeep.",
+            [f"its URL is in {beat.url}"],
+            "Correct the URL of notify.heartbeat, or the service behind it.",
+        )
 
 
 def _lost(connection: Connection, review: Review, now: float) -> None:

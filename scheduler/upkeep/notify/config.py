@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from ..config_types import FROM_ELSEWHERE, Days, Duration, Strict, Texts, WallTime
 from ..secret import SecretPlace
 from .settings import EVENTS, USUAL_EVENTS, Channel, Heartbeat, How, Language, Quiet, Rate, Route, Settings, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Wrong = tuple[str, str, str, str, str]
 """What is wrong: the key below the section, what, expected, found, remedy."""
@@ -150,6 +153,28 @@ class NotifyModel(Strict):
     language: Language | None = None
     templates: str | None = None
     heartbeat: HeartbeatModel | None = None
+
+
+def unknown_names(model: NotifyModel | None, steps: Sequence[tuple[str, ...]]) -> list[tuple[int, Wrong]]:
+    """Steps of the SLA (by their place) that name neither a channel nor a route."""
+    if model is None or not model.channels:
+        return []  # nobody is told anything, and `upkeep notify` says so
+    known = [*model.channels, *(route.name for route in model.routes if route.name)]
+    return [
+        (
+            place,
+            (
+                "to",
+                "there is no such channel",
+                "a channel or a route of notify: " + ", ".join(known),
+                name,
+                "correct it",
+            ),
+        )
+        for place, names in enumerate(steps)
+        for name in names
+        if name not in known
+    ]
 
 
 def _span(model: SpanModel | QuietModel) -> Span:

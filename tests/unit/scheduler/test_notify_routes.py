@@ -213,6 +213,10 @@ def test_the_least_that_is_needed(tmp_path: Path) -> None:
         ("channels: {a: {env: X}}\n  routes: [{to: a, how: digest, repeat_every: 15m}]", ["contradicts itself"]),
         ("channels: {a: {env: X}}\n  routes: [{to: a, name: x}, {to: a, name: x}]", ["route 2 (x) is there twice"]),
         ("channels: {a: {env: X}}\n  templates: nowhere", ["the folder is not there", "nowhere"]),
+        (
+            "channels: {a: {env: X}}\nsla: {escalate: [{after: 0, to: [boss]}]}",
+            ["sla.escalate.0.to", "there is no such channel", "a channel or a route of notify: a", "boss"],
+        ),
         ("heartbeat: {url: {env: X}, jobs: {weakly: 8d}}", ["there is no such job", "weekly", "weakly"]),
         ("channels: {a: {env: X}}\n  routs: []", ["unknown key", "did you mean routes?"]),
         ("channels: {a: {env: X}}\n  digest_at: 9", ["a time of day"]),
