@@ -98,7 +98,9 @@ def ask(
         "changes": planned.as_json(found.changes),
         "more": found.more,
     }
-    ends = until if until is not None else now + (job.misfire if job.misfire is not None else PATIENCE)
+    # Counted from when it was due, so that a plan that is asked for again waits no longer than the first one.
+    begun = due if due is not None else now
+    ends = until if until is not None else begun + (job.misfire if job.misfire is not None else PATIENCE)
     with store.database.write() as connection:
         for older in approvals.in_state(connection, approvals.ASKED):
             if older.job == job.name:
