@@ -116,8 +116,8 @@ class TicketSystemModel(Strict):
     resolved: str | None = None
     before_resolved: str | None = None
     reopened: str | None = None
-    done: Texts | None = None
-    waiting: Texts | None = None
+    done: list[str] | None = None
+    waiting: list[str] | None = None
     format: Format | None = None
     private: bool | None = None
     ca_file: str | None = None

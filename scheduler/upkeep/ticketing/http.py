@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -164,7 +165,7 @@ class Http:
             )
         except (exceptions.SSLError, exceptions.ProxyError, exceptions.ConnectTimeout) as error:
             # Before the request was sent.
-            raise Later(f"{self._place()} cannot be reached: {self._clean(error)}") from None
+            raise Later(f"{self._place()} cannot be reached: {self._clean(_reason(error))}") from None
         except exceptions.Timeout:
             raise Later(f"{self._place()} did not answer within {self._timeout:g} s", unknown=writes) from None
         except requests.ConnectionError as error:
@@ -172,7 +173,7 @@ class Http:
             raise Later(
                 f"{self._place()} "
                 + ("cannot be reached" if unsent else "broke the connection")
-                + f": {self._clean(error)}",
+                + f": {self._clean(_reason(error))}",
                 unknown=writes and not unsent,
             ) from None
         except (requests.RequestException, ValueError, UnicodeError) as error:
@@ -249,6 +250,16 @@ class Http:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return clean_line(redact(text), SAID_LIMIT)
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in few words; the libraries wrap it into several layers of their own names."""
+    text = str(error)
+    certificate = re.search(r"certificate verify failed: ([^(]*)", text)
+    if certificate:
+        return f"its certificate is not trusted: {certificate[1].strip()} (ca_file names a CA of one's own)"
+    system = re.search(r"\[Errno -?\d+\] ([^'\")]*)", text) or re.search(r"\(\d+, '([^']*)'\)", text)
+    return system[1] if system else text
 
 
 def quoted(part: str) -> str:

@@ -95,6 +95,8 @@ class _Words(HTMLParser):
             self.words.append("\n")
 
     def handle_data(self, data: str) -> None:
-        if not self._silent:
+        if not self._pre:
             # Line ends of the source are no line ends of the text.
-            self.words.append(data if self._pre else data.replace("\n", " " if data.strip() else ""))
+            data = data.replace("\n", " ") if data.strip() else data.replace("\n", "")
+        if data and not self._silent:
+            self.words.append(data)
