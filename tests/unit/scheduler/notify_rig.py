@@ -72,14 +72,22 @@ class World:
     notify: Settings
     now: float
     policy: Policy = field(default_factory=Policy)
+    url: str | None = None
+    """None: SQLite in the folder."""
     heard: int = 0
     runs: int = 0
 
     def __post_init__(self) -> None:
         hours = BusinessHours(time_zone=ZONE.key)
-        self.store: Store = open_store(None, self.folder / "home")
+        self.store: Store = open_store(self.url, self.folder / "home")
         self.config = Config(None, self.folder, notify=self.notify, time_zone=ZONE, sla=SlaSettings(hours=hours))
         self.step()  # the cursor stands before all that comes
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.store.close()
 
     def use(self, **changes: Any) -> None:
         self.notify = replace(self.notify, **changes)
