@@ -42,6 +42,7 @@ def main() -> None:
         name: replace(job, schedule=every, schedule_text=f"each {every.seconds:g} s") if job.schedule else job
         for name, job in config.jobs.items()
     }
+    os.environ.pop("LD_PRELOAD", None)  # a false clock is for this process: Ansible does not bear libfaketime
     loop.set_up_logging()
     service = loop.open_service(replace(config, jobs=jobs))
     service.run()

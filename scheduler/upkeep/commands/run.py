@@ -37,7 +37,7 @@ PUT_OFF_SECONDS = 15.0
 OUTGOING = 10.0
 """Seconds at the end of a run by hand for sending what it found."""
 KEEP_TRYING = 1800.0
-TRY_EVERY = 15.0
+TRY_EVERY = 5.0
 """Seconds for which, and between which, a run of the scheduler tries to keep its results."""
 
 EPILOG = """\
@@ -91,7 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--again", action="store_true", help="a run of its own, also when it is carried out just now")
     parser.add_argument(
-        "--wait", metavar="TIME", help="wait so long for a run that holds what this one needs (default: lock_wait, 5m)"
+        "--wait", metavar="TIME", help="how long to wait for a run that holds what this one needs; 0: not at all"
     )
     parser.add_argument("--firing", type=_positive, help=argparse.SUPPRESS)  # the scheduler's own
     parser.add_argument(
@@ -345,7 +345,9 @@ def _begin(
             firing=firing,
         )
 
-    patience = config.scheduler.lock_wait if arguments.wait is None else _seconds("--wait", arguments.wait)
+    patience = config.scheduler.lock_wait
+    if arguments.wait is not None:
+        patience = 0.0 if arguments.wait in ("0", "0s") else _seconds("--wait", arguments.wait)
     try:
         return begin.patiently(registered, 0.0 if arguments.firing else patience)
     except BaseException as error:

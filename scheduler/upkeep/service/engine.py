@@ -202,7 +202,7 @@ class Engine:
         held = self._held(firing.job, others, seen)
         if firing.done is not None:  # carried out once more: its moment has passed, its window must not have
             if firing.until is not None and now >= firing.until:
-                return Skip(firing.due, "its first run was cut off, and its window has ended", True)
+                return Skip(firing.due, f"its window has ended meanwhile; {firing.why}", True)
             if held:
                 return Wait(firing.due, now + RETRY, held)
             return Begin(firing.due, now, None, firing.until, firing.without)
