@@ -95,6 +95,19 @@ class EveryDays(ByWallClock):
 
 
 @dataclass(frozen=True)
+class AtTimes(ByWallClock):
+    """At some times of every day, in order."""
+
+    times: tuple[time, ...]
+
+    def local(self, first: date, last: date) -> Iterator[datetime]:
+        """Its times on the wall."""
+        for day in map(date.fromordinal, range(first.toordinal(), last.toordinal() + 1)):
+            for at in self.times:
+                yield datetime.combine(day, at)
+
+
+@dataclass(frozen=True)
 class Elapsed:
     """Every so many minutes that really pass, counted from a time on the wall."""
 
@@ -112,7 +125,7 @@ class Elapsed:
             at += step
 
 
-def parse(text: str) -> Nth | EveryDays | Elapsed | Cron | None:
+def parse(text: str) -> Nth | EveryDays | AtTimes | Elapsed | Cron | None:
     """A schedule in words; None when these are not such words. Raises ValueError when they are, and wrong."""
     words = " ".join(text.lower().split())
     if words.startswith("every ") and words.split()[1][:1].isdigit():
@@ -140,7 +153,7 @@ def _nth(match: re.Match[str], text: str) -> Nth:
     return Nth(months, beginnings, which, days, what == "working day", offset, wall_time(match["at"]))
 
 
-def _every(words: str, text: str) -> Cron | EveryDays | Elapsed:
+def _every(words: str, text: str) -> Cron | EveryDays | AtTimes | Elapsed:
     match = _EVERY.fullmatch(words)
     if not match or not int(match[1]):
         raise ValueError(
@@ -172,13 +185,13 @@ def _every(words: str, text: str) -> Cron | EveryDays | Elapsed:
     return _around_the_clock(minutes, at)
 
 
-def _around_the_clock(minutes: int, at: time) -> Cron:
-    """An interval that divides the day, as a cron line from a time of day on."""
+def _around_the_clock(minutes: int, at: time) -> Cron | AtTimes:
+    """An interval that divides the day, from a time of day on."""
     places = [(at.hour * 60 + at.minute + step) % DAY_MINUTES for step in range(0, DAY_MINUTES, minutes)]
     full = tuple(range(24))
     hours = tuple(sorted({place // 60 for place in places}))
     marks = tuple(sorted({place % 60 for place in places}))
-    if len(hours) * len(marks) != len(places):
-        raise ValueError("an interval of whole hours, or one that divides the hour (5m, 10m, 15m, 20m, 30m)")
+    if len(hours) * len(marks) != len(places):  # as 90 minutes
+        return AtTimes(tuple(time(place // 60, place % 60) for place in sorted(places)))
     # What comes at least hourly follows the hours themselves, as cron does.
     return Cron(marks, hours, tuple(range(1, 32)), tuple(range(1, 13)), tuple(range(7)), False, hours == full)
