@@ -17,7 +17,7 @@ from upkeep import escalation
 from upkeep.config import Config
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
-from upkeep.sla import Settings, Step
+from upkeep.sla import TARGETS, Settings, Step, Target
 from upkeep.store import Store, open_store, tickets
 
 DISK = "capacity.disk.full"
@@ -110,6 +110,32 @@ def test_a_priority_that_rises_ends_the_waiting_and_has_steps_of_its_own(store: 
     assert escalation.step(store, made, BEGAN + 1.8 * HOUR) == 1
     assert escalation.step(store, made, BEGAN + 2.1 * HOUR) == 1
     assert told(store)[-1] == "solve: 6 min late, promised 1 h for P1 → lead"
+
+
+def test_what_was_told_of_one_promise_is_told_anew_of_a_nearer_one(store: Store, tmp_path: Path) -> None:
+    made = config(tmp_path)
+    assert escalation.step(store, made, BEGAN + 12 * MINUTE) == 1
+    store.acknowledge(1, "ann", "", BEGAN + 13 * MINUTE)
+    assert escalation.step(store, made, BEGAN + 181 * MINUTE) == 1
+    # With 59 minutes left it becomes a P1, for which there is an hour: what was promised first is nearer, and was told.
+    found(store, tmp_path, "r2", BEGAN + 181 * MINUTE, "critical")
+    assert escalation.step(store, made, BEGAN + 230 * MINUTE) == 0
+    # From P3 to P1, it is the P1's hour that ends first, and of which a warning is due.
+    path = results_file.write(tmp_path / "p3", "p3", [("web1", "a.b.c", "x", "low")], started=BEGAN - 20)
+    record_file(store, path, Policy(), BEGAN)
+    store.acknowledge(2, "ann", "", BEGAN + 60)
+    always = config(tmp_path, targets={**TARGETS, "P3": Target(900, 8 * HOUR, business_hours=False)})
+    escalation.step(store, always, BEGAN + 6.1 * HOUR)
+    path = results_file.write(tmp_path / "p1", "p1", [("web1", "a.b.c", "x", "critical")], started=BEGAN + 6.2 * HOUR)
+    record_file(store, path, Policy(), BEGAN + 6.2 * HOUR + 30)
+    escalation.step(store, always, BEGAN + 7 * HOUR)
+    assert [line.partition(",")[0] for line in told(store, 2)] == ["solve: 75 % used", "solve: 75 % used"]
+    assert told(store, 2)[1].endswith("promised 1 h for P1")
+
+
+def test_who_reacted_late_is_told_of_it_no_more(store: Store, tmp_path: Path) -> None:
+    store.acknowledge(1, "ann", "", BEGAN + 20 * MINUTE)
+    assert escalation.step(store, config(tmp_path), BEGAN + 30 * MINUTE) == 0
 
 
 def test_what_is_resolved_is_left_alone_and_begins_anew_when_reopened(store: Store, tmp_path: Path) -> None:

@@ -270,6 +270,29 @@ def test_a_pause_after_a_promise_was_kept_or_missed_does_not_move_it() -> None:
     assert (solve.state, solve.remaining) == ("breached", -400)
 
 
+def test_pauses_within_and_over_one_another_count_once() -> None:
+    since = at("2026-11-23 09:00")
+    pauses = [Pause(since + HOUR, since + 5 * HOUR), Pause(since + 2 * HOUR, since + 3 * HOUR)]
+    pauses += [Pause(since + 4 * HOUR, since + 6 * HOUR), Pause(since + 7 * HOUR, since + 7 * HOUR)]
+    assert counted(since, since + 9 * HOUR, BERLIN, pauses) == 4 * HOUR
+    assert after(since, 2 * HOUR, BERLIN, pauses[::-1]) == since + 7 * HOUR
+    assert counted(since, since + 9 * HOUR, BERLIN, [Pause(since + 3 * HOUR, None)]) == 3 * HOUR
+
+
+def test_work_that_begins_or_ends_at_a_time_that_does_not_exist() -> None:
+    spring = "2026-03-29"  # from 02:00 on it is 03:00
+    early = BusinessHours(days=(6,), start=time(2, 30), end=time(5), time_zone="Europe/Berlin")
+    assert counted(at(f"{spring} 00:00"), at(f"{spring} 12:00"), early) == 2 * HOUR
+    late = BusinessHours(days=(6,), start=time(1), end=time(2, 30), time_zone="Europe/Berlin")
+    assert counted(at(f"{spring} 00:00"), at(f"{spring} 12:00"), late) == HOUR
+    none = BusinessHours(days=(6,), start=time(2), end=time(2, 30), time_zone="Europe/Berlin")
+    assert counted(at(f"{spring} 00:00"), at(f"{spring} 12:00"), none) == 0
+    # By half an hour on Lord Howe Island: 02:15 does not exist on 4 October 2026, the gap ends at 02:30.
+    howe = BusinessHours(days=(6,), start=time(2, 15), end=time(4), time_zone="Australia/Lord_Howe")
+    island = "Australia/Lord_Howe"
+    assert counted(at("2026-10-04 00:00", island), at("2026-10-04 12:00", island), howe) == 1.5 * HOUR
+
+
 def test_a_night_shift_belongs_to_the_day_on_which_it_begins() -> None:
     nights = BusinessHours(days=(4,), start=time(22), end=time(6), time_zone="Europe/Berlin")
     assert local(after(at("2026-11-21 03:00"), 2 * HOUR, nights)) == "Sat 2026-11-21 05:00"

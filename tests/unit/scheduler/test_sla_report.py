@@ -155,6 +155,10 @@ def test_a_word_that_did_not_hold_kept_nothing() -> None:
     )
     assert len(sla_report.courses(twice)) == 1
     assert rows([twice])["P2", "solve"].worst == 20 * HOUR
+    # What it waited in each of them does not count.
+    pauses = Pause(begun + 10 * MINUTE, begun + 40 * MINUTE), Pause(begun + 6 * HOUR, begun + 7 * HOUR)
+    waited = replace(twice, cycles=(replace(twice.cycles[0], pauses=pauses[:1]), twice.cycles[1]), pauses=pauses[1:])
+    assert rows([waited])["P2", "solve"].worst == 18.5 * HOUR
 
 
 TICKETS = st.lists(
