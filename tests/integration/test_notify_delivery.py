@@ -28,6 +28,7 @@ import pytest
 
 from tests.unit.scheduler.notify_rig import DISK, World, at, channel, settings
 from upkeep import outbox as outboxes
+from upkeep import selfreview
 from upkeep.notify import heartbeat, senders
 from upkeep.notify.settings import Channel, Heartbeat, Route
 from upkeep.outbox import Held, Later, Refused
@@ -435,9 +436,14 @@ def test_a_heartbeat_that_is_not_accepted_is_known_and_hides_its_url(tmp_path: P
     with world.store.database.read() as connection:
         assert heartbeat.failing_since(connection) == int(world.now)
     assert "answer 404" in "".join(said) and TOKEN not in "".join(said)
-    assert heartbeat.step(world.store, world.config, world.now + 60) == 1
+    for hours, expected in ((1, []), (25, [selfreview.HEARTBEAT])):  # then it is a ticket
+        web.answers = [(404, "no such check")]
+        heartbeat.step(world.store, world.config, world.now + hours * 3600)
+        selfreview.step(world.store, world.config, world.now + hours * 3600)
+        assert [one.cause for one in world.store.tickets() if one.cause == selfreview.HEARTBEAT] == expected
+    assert heartbeat.step(world.store, world.config, world.now + 26 * 3600) == 1
     with world.store.database.read() as connection:
         assert heartbeat.failing_since(connection) is None
     place.write_text(f"no url {TOKEN}")
-    assert heartbeat.step(world.store, world.config, world.now + 900) == 0
+    assert heartbeat.step(world.store, world.config, world.now + 27 * 3600) == 0
     assert TOKEN not in "".join(said)

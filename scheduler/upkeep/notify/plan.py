@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .. import escalation
 from ..outbox import SENDING
 from ..outbox import WAITING as UNSENT
+from ..reconcile import PRIORITIES
 from ..store import notices, tickets
 from ..store import outbox as box
 from ..store.model import RESOLVED as IS_RESOLVED
@@ -42,6 +43,8 @@ LINES = 20_000
 """Lines of history that one step takes in."""
 PENDING = 50_000
 """Notices that one step looks at."""
+NEVER = 30 * 86400.0
+"""Seconds: nothing waits so long; what does was written under a wrong clock."""
 REPEATED = 1000
 """Tickets that nobody has acknowledged that one step says again, most urgent first."""
 
@@ -99,9 +102,14 @@ def outlook(
 def _anything(connection: Connection, settings: Settings, now: float) -> bool:
     """Whether there may be something to do: the write lock is not taken for nothing."""
     cursor = notices.cursor(connection)
-    if cursor is None or notices.last_line(connection) != cursor or notices.any_due(connection, now):
+    if cursor is None or notices.last_line(connection) != cursor or notices.any_due(connection, now, now + NEVER):
         return True
-    return any(route.repeat_every for route in settings.ways()) and bool(notices.open_numbers(connection, 1))
+    repeating = [route for route in settings.ways() if route.repeat_every]
+    if not repeating:
+        return False
+    before = now - min(route.repeat_every or 0.0 for route in repeating)
+    priorities = {priority for route in repeating for priority in route.priority or PRIORITIES}
+    return notices.any_silent(connection, priorities, before, now)
 
 
 def plan(connection: Connection, config: Config, groups: Mapping[str, frozenset[str]] | None, now: float) -> int:
@@ -237,6 +245,8 @@ class _Planner:
                     continue
                 before = last.get((ticket.number, order.channel))
                 since = self.now - (before.changed if before else newest[ticket.number])
+                if since < 0:
+                    since = order.repeat_every  # written under a wrong clock
                 number = numbers[ticket.number, order.channel] + 1
                 happening = Happening(ticket.number, REPEAT, -int(self.now * 1000), self.now, str(number))
                 row = self._row(happening, ticket, order.channel, "now", order.route, order.language)
@@ -270,7 +280,7 @@ class _Planner:
         return count
 
     def _tell(self, channel: Channel, waiting: Sequence[Notice], known: Mapping[int, Ticket]) -> int:
-        now_due = [one for one in waiting if one.due <= self.now]
+        now_due = [one for one in waiting if one.due <= self.now or one.due > self.now + NEVER]
         if not now_due:
             return 0
         if any(one.how == "digest" for one in now_due):

@@ -144,10 +144,22 @@ def pending(connection: Connection, limit: int) -> list[Notice]:
     return [_notice(row) for row in connection.execute(query)]
 
 
-def any_due(connection: Connection, now: float) -> bool:
-    """Whether something waits to be told by now."""
-    due = and_(_NOTICES.c.state.in_((WAITING, HELD)), _NOTICES.c.due <= now)
-    return connection.scalar(select(_NOTICES.c.id).where(due).limit(1)) is not None
+def any_due(connection: Connection, now: float, never: float) -> bool:
+    """Whether something waits to be told by now, or for a moment after ``never``."""
+    is_due = or_(_NOTICES.c.due <= now, _NOTICES.c.due > never)
+    query = select(_NOTICES.c.id).where(_NOTICES.c.state.in_((WAITING, HELD)), is_due).limit(1)
+    return connection.scalar(query) is not None
+
+
+def any_silent(connection: Connection, priorities: Collection[str], before: float, now: float) -> bool:
+    """Whether a ticket that nobody has acknowledged was called about, and not since ``before``; a call that stands
+    after ``now`` was written under a wrong clock."""
+    table = schema.tickets.c
+    waits = (table.state == OPEN, table.priority.in_(list(priorities)))
+    called = (_NOTICES.c.state == TOLD, _NOTICES.c.how == "now")
+    last = func.max(_NOTICES.c.changed)
+    query = select(_NOTICES.c.ticket).join(schema.tickets).where(*waits, *called).group_by(_NOTICES.c.ticket)
+    return connection.scalar(query.having(or_(last <= before, last > now)).limit(1)) is not None
 
 
 def alarms(connection: Connection, numbers: Collection[int], events: Collection[str]) -> list[Notice]:

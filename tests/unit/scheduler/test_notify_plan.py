@@ -452,6 +452,16 @@ def test_a_store_that_was_put_back_tells_nothing_old(tmp_path: Path) -> None:
     assert [one.about for one in here.run(HIGH, ("web1", PATCH, "x", "high"))] == [[(2, "opened")]]
 
 
+def test_a_clock_that_was_wrong_neither_silences_nor_floods(tmp_path: Path) -> None:
+    here = world(tmp_path, "2027-11-22 03:00")  # a year ahead
+    here.run(CRITICAL, ("web1", PATCH, "x", "low"))
+    here.deliver()
+    here.now = at("2026-11-22 03:00")
+    told = here.until(here.now + HOUR, MINUTE)
+    assert [one.about for one in told if one.kind == "alarm"] == [[(1, "repeat")]] * 4
+    assert [one.about for one in told if one.kind == "digest"] == [[(2, "opened")]]
+
+
 def test_a_channel_that_is_gone_keeps_nothing_waiting(tmp_path: Path) -> None:
     here = world(tmp_path, SUNDAY_NIGHT)
     here.run(LOW)
