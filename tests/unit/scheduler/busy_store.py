@@ -22,7 +22,7 @@ time_zone: UTC
 inventory: "web1,web2,db1,"
 jobs:
   weekly: {schedule: "Sun 03:00", time_limit: 2h}
-  nightly: {playbook: upkeep.maintenance.patch_state, schedule: "daily 02:00"}
+  nightly: {playbook: upkeep.maintenance.patch_state, schedule: "0 * * * *"}
   never: {playbook: upkeep.maintenance.capacity, schedule: "daily 05:00"}
 """
 

@@ -84,7 +84,7 @@ def test_jobs(busy: facade.Store, configured: Config) -> None:
     # The last Sunday's run of the weekly is owed: its last success was on Friday.
     due = series(figures, "upkeep_job_due_timestamp_seconds")
     assert due[("weekly",)] == NOW - 12 * HOUR
-    assert due[("nightly",)] == NOW - 13 * HOUR
+    assert due[("nightly",)] == NOW - 23 * HOUR
     assert ("capacity",) not in due, "without a schedule nothing is owed"
     assert series(figures, "upkeep_job_next_timestamp_seconds")[("weekly",)] == NOW + 7 * DAY - 12 * HOUR
     assert series(figures, "upkeep_job_paused") == {
