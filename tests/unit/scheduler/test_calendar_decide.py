@@ -121,6 +121,10 @@ def test_jitter_is_the_same_everywhere_and_stays_inside() -> None:
     begins = DUE + fraction("patch", DUE) * 1800
     assert only(decide(spread, BEFORE, DUE)).until == pytest.approx(begins)
     assert only(decide(spread, BEFORE, begins)) == Begin(DUE, begins, at("2026-03-10 02:30"), at("2026-03-10 03:00"))
+    # However late it may begin, and although it comes again soon: within its first window, and before it comes again.
+    assert only(decide(replace(spread, misfire=3 * DAY), BEFORE, DUE)).until == pytest.approx(begins)
+    often = table("every 10m", jitter=5 * HOUR, changes=False)
+    assert only(decide(often, DUE - 1, DUE)).until == pytest.approx(DUE + fraction("patch", DUE) * 600)
     others = {fraction(job, DUE) for job in ("a", "b", "c")}
     assert len(others) == 3 and all(0 <= one < 1 for one in others)
 
