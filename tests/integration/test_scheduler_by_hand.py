@@ -24,7 +24,7 @@ MINUTELY = """
   now: {playbook: play.yml, schedule: "* * * * *", changes: false}
 """
 GROUPED = """
-  one: {playbook: play.yml, extra_vars: {nap: 4}, lock: web}
+  one: {playbook: play.yml, extra_vars: {nap: 10}, lock: web}
   two: {playbook: play.yml, extra_vars: {nap: 1}, lock: web}
   other: {playbook: play.yml, extra_vars: {nap: 1}, lock: db}
 """
@@ -104,7 +104,7 @@ def test_the_locks_of_a_run_that_was_killed_are_free(tmp_path: Path) -> None:
 
 
 def test_a_run_is_cancelled_from_elsewhere(tmp_path: Path) -> None:
-    with Schedulers(tmp_path / "home", GROUPED.replace("nap: 4", "nap: 60")) as home:
+    with Schedulers(tmp_path / "home", GROUPED.replace("nap: 10", "nap: 60")) as home:
         home.store().close()
         process = subprocess.Popen(
             [sys.executable, "-m", "upkeep", "run", "one"],
