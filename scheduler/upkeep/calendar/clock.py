@@ -9,6 +9,7 @@ once, at its first coming. Only what follows the hours themselves (a cron line f
 from __future__ import annotations
 
 import heapq
+import itertools
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -41,10 +42,21 @@ class ByWallClock:
         start = after.astimezone(zone).date() - timedelta(days=1)
         last_seen = after.astimezone(UTC)
         end = min(start.toordinal() + 366 * HORIZON_YEARS, date.max.toordinal() - 1)
-        for instant in _merged(self.local(start, date.fromordinal(end)), zone, self.each_hour):
+        walls = self.local(start, date.fromordinal(end))
+        if _is_steady(last_seen, zone):
+            # No clock is changed nearby: what the wall has shown is past, and need not be turned into instants.
+            passed = last_seen.astimezone(zone).replace(tzinfo=None)
+            walls = itertools.dropwhile(lambda wall: wall <= passed, walls)
+        for instant in _merged(walls, zone, self.each_hour):
             if instant > last_seen:
                 last_seen = instant
                 yield instant
+
+
+def _is_steady(at: datetime, zone: ZoneInfo) -> bool:
+    """Whether the zone's offset is the same from a day before an instant to some hours after it."""
+    around = (at - timedelta(hours=26), at, at + timedelta(hours=3))
+    return len({one.astimezone(zone).utcoffset() for one in around}) == 1
 
 
 def _merged(walls: Iterable[datetime], zone: ZoneInfo, both: bool) -> Iterator[datetime]:
