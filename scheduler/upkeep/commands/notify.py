@@ -133,16 +133,21 @@ def _test(arguments: argparse.Namespace, config: Config, settings: Settings) -> 
                     f"  {row['targets']} targets in one URL: when one fails, all are told again. Better a list of URLs."
                 )
         for queue in released:
-            print(f"{queue} was held, and goes on.")
+            print(f"{queue} stood still, and goes on.")
     return OK if len(delivered) == len(results) else NOT_RUN
 
 
 def _release(config: Config, queues: list[str]) -> list[str]:
     """Queues that were stopped, and whose test came through, go on."""
-    from ..store import open_store, outbox
+    from ..store import audit, open_store, outbox
+    from .run import actor
 
     with open_store(config.store_url, config.home) as store, store.database.write() as connection:
-        return [queue for queue in queues if outbox.release(connection, queue)]
+        released = [queue for queue in queues if outbox.release(connection, queue)]
+        for queue in released:
+            why = {"why": "a test message was delivered"}
+            audit.write(connection, actor(), "outbox.released", f"queue {queue}", why, time.time())
+    return released
 
 
 # --- preview ----------------------------------------------------------------------------------------------------------
@@ -201,6 +206,7 @@ def _routes(arguments: argparse.Namespace, config: Config, settings: Settings, s
         ticket = tickets.detail(connection, number, 1).ticket
         subject = plan.subjects(connection, settings, [ticket], plan.groups(config))[number]
         told = notices.of_ticket(connection, number)
+        delivered = notices.deliveries(connection, told)
     looks = routes.look(settings, config.sla.hours, subject, "opened", now)
     orders = routes.orders(settings, config.sla.hours, subject, "opened", now)
     rows: list[dict[str, Any]] = [
@@ -223,7 +229,10 @@ def _routes(arguments: argparse.Namespace, config: Config, settings: Settings, s
                 "ticket": number,
                 "routes": rows,
                 "orders": [{**vars(order), "due": due[order.channel]} for order in orders],
-                "told": [{**vars(one), "done": one.changed} for one in told],
+                "told": [
+                    {**vars(one), "done": one.changed, "deliveries": delivered.get((one.channel, one.message), [])}
+                    for one in told
+                ],
             }
         )
         return OK
@@ -250,8 +259,10 @@ def _routes(arguments: argparse.Namespace, config: Config, settings: Settings, s
     out.print()
     out.print(render.text("Told" if told else "Nothing was told of it.", "bold"))
     for one in told:
+        became = delivered.get((one.channel, one.message), [])
+        sent = ", ".join(f"{state}{f' ({error})' if error else ''}" for _queue, state, error in became)
         said = {
-            "told": f"told, message {one.message}",
+            "told": f"message {one.message}: {sent or 'sent'}",
             "dropped": f"not told: {one.why}",
             "held": "held back by the rate",
         }

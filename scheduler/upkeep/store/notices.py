@@ -190,6 +190,23 @@ def of_ticket(connection: Connection, number: int) -> list[Notice]:
     return [_notice(row) for row in connection.execute(query)]
 
 
+def deliveries(connection: Connection, told: Iterable[Notice]) -> dict[tuple[str, str], list[tuple[str, str, str]]]:
+    """What became of messages in the outbox: by (channel, message), for each queue of it its state and the last error.
+
+    What retention has removed is not there any more.
+    """
+    box = schema.outbox.c
+    found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for part in _parts(sorted({int(one.message) for one in told if one.message})):
+        query = select(box.queue, box.key, box.state, box.error).where(
+            box.key.in_([str(key) for key in part]), box.queue.like("notify:%")
+        )
+        for queue, key, state, error in connection.execute(query.order_by(box.queue)):
+            channel = queue.removeprefix("notify:").partition("/")[0]
+            found.setdefault((channel, key), []).append((queue, state, error))
+    return found
+
+
 def told_messages(connection: Connection, channel: str, since: float) -> int:
     """How many messages went to a channel after a moment."""
     wanted = (_NOTICES.c.channel == channel, _NOTICES.c.state == TOLD, _NOTICES.c.changed > since)

@@ -21,7 +21,7 @@ from upkeep.cli import main
 from upkeep.errors import NOT_RUN, OK, WRONG_USE
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
-from upkeep.store import open_store, outbox
+from upkeep.store import audit, open_store, outbox
 
 CONFIG = """\
 time_zone: Europe/Moscow
@@ -90,10 +90,15 @@ def test_a_test_that_arrives_lets_a_stopped_queue_go_on(
         outbox.hold(connection, "notify:duty", "refused", 1e12, 1.0)
     assert main(["notify", "test", "duty"]) == OK
     out = capsys.readouterr().out
-    assert "notify:duty (URL from {file: " in out and "): delivered" in out and "was held, and goes on" in out
+    assert (
+        "notify:duty (URL from {file: " in out
+        and "): delivered" in out
+        and "notify:duty stood still, and goes on" in out
+    )
     assert json.loads(hook[0])["title"] == "Upkeep: проверка канала duty"
     with open_store(None, home) as store, store.database.read() as connection:
         assert [queue for queue in outbox.queues(connection) if queue.held_since] == []
+        assert [act.action for act in audit.listed(connection)] == ["outbox.released"]
 
 
 def test_a_test_that_does_not_arrive(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +133,11 @@ def test_why_a_ticket_goes_where_it_goes(filled: Path, capsys: pytest.CaptureFix
         ("rest", True, ""),
         ("built-in P1", False, "priority is P3, not P1"),
     ]
+    assert main(["scheduler", "--once"]) == OK
+    capsys.readouterr()
+    assert main(["notify", "routes", "1"]) == OK
+    found = " ".join(capsys.readouterr().out.split())
+    assert "opened in duty (urgent): message 1: waiting (not delivered: Connection refused)" in found
     assert said["orders"][0]["channel"] == "mail" and said["orders"][0]["due"].endswith("Z")
 
 
