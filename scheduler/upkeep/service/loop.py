@@ -64,9 +64,10 @@ class Service:
         self._told: dict[str, str] = {}
         self._stamp = _stamp(config.path)
         self._timers = Timers(self._jumped, clock)
-        self._launcher = Launcher(config.home, config.path, lambda: self._timers.sooner("tick", 0.0))
+        self._launcher = Launcher(config.home, config.path, self._wake)
         self._engine = Engine(store, config, process.node, self._launcher)
         self._turn = threading.Lock()
+        self._woken = threading.Event()
         self._ticked = time.monotonic()
         self._over = threading.Event()
 
@@ -158,12 +159,22 @@ class Service:
         try:
             self._reload()
             if self.node.leads:
-                with self._turn:
-                    again = self._engine.look(self._clock(), time.monotonic())
+                again = math.inf
+                self._woken.set()
+                # A process that ends during a look is not in it, and the timer does not come while this one is at work.
+                while self._woken.is_set() and not self._over.is_set():
+                    self._woken.clear()
+                    with self._turn:
+                        again = self._engine.look(self._clock(), time.monotonic())
                 if not math.isinf(again):
                     self._timers.sooner("tick", max(again, self._clock() + 0.001))
         finally:
             self._ticked = time.monotonic()
+
+    def _wake(self) -> None:
+        """Something is to be looked at now."""
+        self._woken.set()
+        self._timers.sooner("tick", self._clock())
 
     def _lead(self, leads: bool) -> None:
         if leads == self.node.leads:
@@ -172,7 +183,7 @@ class Service:
         self.node = replace(self.node, leads=leads)
         if leads:
             self._engine.forget()
-            self._timers.sooner("tick", self._clock())
+            self._wake()
 
     def _stepper(self, step: Step, always: bool = False) -> Callable[[], None]:
         def work() -> None:

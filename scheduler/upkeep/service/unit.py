@@ -76,7 +76,11 @@ def text(unit: Unit) -> str:
         f"Environment={quoted(f'UPKEEP_HOME={unit.home}')}",
     ]
     if unit.user:
-        lines += [f"EnvironmentFile=-{ENVIRONMENT}", f"User={unit.user}", f"WorkingDirectory={quoted(unit.home)}"]
+        lines += [
+            f"EnvironmentFile=-{ENVIRONMENT}",
+            f"User={unit.user}",
+            "WorkingDirectory=" + unit.home.replace("%", "%%"),
+        ]
     lines += [
         "Restart=always",
         "RestartSec=5",
