@@ -60,15 +60,17 @@ def step(store: Store, config: Config, now: float) -> int:
 
 def due(ticket: Running, now: float, settings: sla.Settings) -> Due | None:
     """What is to be told of a ticket now; None: nothing. Pure."""
-    deadlines = sla.deadlines(ticket.clocks, ticket.acknowledged, None, now, settings, ticket.pauses)
     told = list(ticket.told)
     lines: list[str] = []
-    for name, deadline in (("react", deadlines.react), ("solve", deadlines.solve)):
-        if deadline.done is None:
-            for key, text in _reached(name, deadline, settings):
-                if key not in told:
-                    told.append(key)
-                    lines += [text] if text else []
+    # What ends first counts; when that was promised before the priority rose, so do the steps of what it became.
+    for clocks in dict.fromkeys((ticket.clocks, ticket.clocks[-1:])):
+        deadlines = sla.deadlines(clocks, ticket.acknowledged, None, now, settings, ticket.pauses)
+        for name, deadline in (("react", deadlines.react), ("solve", deadlines.solve)):
+            if deadline.done is None:
+                for key, text in _reached(name, deadline, settings):
+                    if key not in told:
+                        told.append(key)
+                        lines += [text] if text else []
     return Due(ticket.number, tuple(lines), told) if len(told) > len(ticket.told) else None
 
 

@@ -117,9 +117,11 @@ def test_what_was_told_of_one_promise_is_told_anew_of_a_nearer_one(store: Store,
     assert escalation.step(store, made, BEGAN + 12 * MINUTE) == 1
     store.acknowledge(1, "ann", "", BEGAN + 13 * MINUTE)
     assert escalation.step(store, made, BEGAN + 181 * MINUTE) == 1
-    # With 59 minutes left it becomes a P1, for which there is an hour: what was promised first is nearer, and was told.
+    # With 59 minutes left it becomes a P1, for which there is an hour.
     found(store, tmp_path, "r2", BEGAN + 181 * MINUTE, "critical")
-    assert escalation.step(store, made, BEGAN + 230 * MINUTE) == 0
+    assert escalation.step(store, made, BEGAN + 220 * MINUTE) == 0
+    assert escalation.step(store, made, BEGAN + 230 * MINUTE) == 1
+    assert told(store)[2:] == ["solve: 75 % used, 11 min left, promised 1 h for P1"]
     # From P3 to P1, it is the P1's hour that ends first, and of which a warning is due.
     path = results_file.write(tmp_path / "p3", "p3", [("web1", "a.b.c", "x", "low")], started=BEGAN - 20)
     record_file(store, path, Policy(), BEGAN)
@@ -131,6 +133,20 @@ def test_what_was_told_of_one_promise_is_told_anew_of_a_nearer_one(store: Store,
     escalation.step(store, always, BEGAN + 7 * HOUR)
     assert [line.partition(",")[0] for line in told(store, 2)] == ["solve: 75 % used", "solve: 75 % used"]
     assert told(store, 2)[1].endswith("promised 1 h for P1")
+
+
+def test_what_was_late_already_has_the_steps_of_what_it_became(store: Store, tmp_path: Path) -> None:
+    made = config(tmp_path, warn_at=(), escalate=(Step(0.0), Step(0.0, ("boss",), ("P1",), ("solve",))))
+    store.acknowledge(1, "ann", "", BEGAN + 60)
+    assert escalation.step(store, made, BEGAN + 5 * HOUR) == 1
+    found(store, tmp_path, "r2", BEGAN + 6 * HOUR, "critical")
+    assert escalation.step(store, made, BEGAN + 6.9 * HOUR) == 0
+    assert escalation.step(store, made, BEGAN + 7.1 * HOUR) == 2
+    assert told(store) == [
+        "solve: 1 h late, promised 4 h for P2",
+        "solve: 6 min late, promised 1 h for P1",
+        "solve: 6 min late, promised 1 h for P1 → boss",
+    ]
 
 
 def test_who_reacted_late_is_told_of_it_no_more(store: Store, tmp_path: Path) -> None:
