@@ -38,6 +38,8 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import NotApplicable, Review
 
 from .durations import shown
+from .errors import NOT_RUN as EXIT_NOT_RUN
+from .errors import UpkeepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -553,11 +555,20 @@ def _record(
     """As a run of its own, by the way of all runs."""
     from .record import record_file
 
-    with tempfile.TemporaryDirectory(prefix="upkeep-self-review-") as folder:
-        path = Path(folder) / "results.jsonl"
-        with path.open("w", encoding="utf-8") as stream:
-            stream.writelines(map(_results.line, _records(node, made, found, standing, now)))
-        record_file(store, path, config.policy, now, findings_limit=0)
+    lines = list(map(_results.line, _records(node, made, found, standing, now)))
+    try:
+        with tempfile.TemporaryDirectory(prefix="upkeep-self-review-") as folder:
+            path = Path(folder) / "results.jsonl"
+            path.write_text("".join(lines), encoding="utf-8")
+            record_file(store, path, config.policy, now, findings_limit=0)
+    except OSError as error:
+        raise UpkeepError(
+            "what Upkeep found of its own troubles could not be kept",
+            expected=f"a folder for temporary files that can be written (TMPDIR, now {tempfile.gettempdir()})",
+            found=error.strerror or str(error),
+            remedy="Make room in it; it is looked at again within minutes.",
+            exit_code=EXIT_NOT_RUN,
+        ) from error
 
 
 def _records(

@@ -17,6 +17,7 @@ from sqlalchemy import update
 
 from upkeep import config_file, selfreview
 from upkeep.config import Config, Job
+from upkeep.errors import UpkeepError
 from upkeep.reconcile import Policy, Rule
 from upkeep.schedule import parse
 from upkeep.store import Store, Ticket, audit, firings, nodes, open_store, outbox, schema
@@ -336,6 +337,19 @@ def test_a_check_that_breaks_is_told_and_nothing_is_taken_for_mended(
     assert set(open_tickets(store)) == {selfreview.MISSED, f"{selfreview.NOT_RUN} of {selfreview.MISSED}"}
     selfreview.step(store, config, SUNDAY + 5 * HOUR)
     assert set(open_tickets(store)) == {selfreview.MISSED}
+
+
+def test_no_room_for_what_was_found_is_told_and_tried_again(
+    store: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(UpkeepError, match="could not be kept") as error:
+        patch.setattr(Path, "write_text", full)
+        selfreview.step(store, config, SUNDAY + 2 * HOUR)
+    assert error.value.found == "No space left on device"
+    assert selfreview.step(store, config, SUNDAY + 2 * HOUR + 60) == 1
 
 
 def test_findings_of_others_are_left_alone(store: Store, config: Config, tmp_path: Path) -> None:
