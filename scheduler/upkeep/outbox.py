@@ -53,8 +53,8 @@ MAX_ASKED = 86_400.0
 """Seconds that a server may ask us to wait: what is longer is a mistake there."""
 PROBE_DELAYS = (900.0, 1800.0, 3600.0, 7200.0, 14_400.0)
 """Seconds between looks at a queue that is held: few enough that no account is locked by them."""
-OUR_FAULTS = 8
-"""Attempts that may end in an error that no sender should raise, before a person must look."""
+ALONE_ATTEMPTS = 8
+"""Attempts of an item that alone is refused, or at which we fail by a bug of ours, before a person must look."""
 
 
 @dataclass(frozen=True)
@@ -311,9 +311,13 @@ class _Turn:
         """Send one item; False when the turn is over."""
         from .store import outbox
 
-        if not self._may_go_on():
+        try:
+            if not self._may_go_on():
+                return False
+            settle = float(getattr(self.sender(), "settle", SETTLE))
+        except Held as error:  # a secret that cannot be read
+            self._hold(str(error))
             return False
-        settle = float(getattr(self.sender(), "settle", SETTLE))
         with self.store.database.write() as connection:
             item = outbox.claim(connection, self.queue, self.holder, settle, self.delivery.now())
         if item is None:
@@ -325,18 +329,16 @@ class _Turn:
             self._dead(item, str(error))
             return True
         except Held as error:
-            self._held(item, str(error))
-            return False
+            if self._looks_well() is not True:
+                self._held(item, str(error))
+                return False
+            # Our rights are well, only not for this one: a ticket that was moved to where we may not write.
+            return self._failed(item, str(error))
         except Later as error:
             self._later(item, error)
             return False
         except Exception as error:  # noqa: BLE001 - a bug of a sender must not end the deliveries of all others
-            why = f"a fault of Upkeep itself: {type(error).__name__}: {error}"
-            if item.attempts >= OUR_FAULTS:
-                self._dead(item, why)
-                return True
-            self._later(item, Later(why, unknown=True))
-            return False
+            return self._failed(item, f"a fault of Upkeep itself: {type(error).__name__}: {error}")
         now = self.delivery.now()
         with self.store.database.write() as connection:
             # Else somebody took it for abandoned. They look before they send, and write down the same.
@@ -355,16 +357,30 @@ class _Turn:
         with self.store.database.write() as connection:
             if not outbox.claim_probe(connection, self.queue, PROBE_DELAYS, now):
                 return True
-        probe = getattr(self.sender(), "probe", None)
-        if probe is None:
-            return False
-        try:
-            probe()
-        except Exception:  # noqa: BLE001 - whatever it is: it stays held until a look succeeds, or a person says so
+        if not self._looks_well():
             return False
         with self.store.database.write() as connection:
             outbox.release(connection, self.queue)
         return True
+
+    def _looks_well(self) -> bool | None:
+        """What the sender's probe says of our credentials and rights; None: it has none."""
+        probe = getattr(self.sender(), "probe", None)
+        if probe is None:
+            return None
+        try:
+            probe()
+        except Exception:  # noqa: BLE001 - whatever it is: only a look that succeeds says that all is well
+            return False
+        return True
+
+    def _failed(self, item: Item, why: str) -> bool:
+        """What concerns this item alone, and may pass: a bounded number of attempts. Whether the turn goes on."""
+        if item.attempts >= ALONE_ATTEMPTS:
+            self._dead(item, why)
+            return True
+        self._later(item, Later(why, unknown=True))
+        return False
 
     def _dead(self, item: Item, why: str) -> None:
         from .store import outbox
@@ -378,9 +394,15 @@ class _Turn:
     def _held(self, item: Item, why: str) -> None:
         from .store import outbox
 
+        with self.store.database.write() as connection:
+            outbox.give_back(connection, item, self.holder, self.delivery.now())
+        self._hold(why)
+
+    def _hold(self, why: str) -> None:
+        from .store import outbox
+
         now = self.delivery.now()
         with self.store.database.write() as connection:
-            outbox.give_back(connection, item, self.holder, now)
             outbox.hold(connection, self.queue, why, now + PROBE_DELAYS[0], now)
 
     def _later(self, item: Item, error: Later) -> None:

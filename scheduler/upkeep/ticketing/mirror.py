@@ -481,6 +481,8 @@ def poll(store: Store, system: Mirrored, now: float, seconds: float) -> int:
             except Refused:
                 continue  # one image that cannot be read says nothing of the others
             except Held as error:
+                if _looks_well(remote):
+                    continue  # only this one is out of our sight
                 with store.database.write() as connection:
                     box.hold(connection, system.queue, str(error), clock() + outboxes.PROBE_DELAYS[0], clock())
                 break
@@ -493,6 +495,13 @@ def poll(store: Store, system: Mirrored, now: float, seconds: float) -> int:
     finally:
         remote.close()
     return new
+
+
+def _looks_well(remote: TicketSystem) -> bool:
+    try:
+        return all(check.ok for check in remote.probe())
+    except (Held, Later, Refused):
+        return False
 
 
 def take_over(

@@ -344,7 +344,7 @@ def test_held_stops_reading_too(world: World) -> None:
     world.server.always = "auth"
     for _turn in range(5):
         world.sync()
-    assert world.server.requests[2:] == ["read 1"]
+    assert world.server.requests[2:] == ["read 1", "probe"]
     with world.store.database.read() as connection:
         assert outbox.queues(connection)[0].held_why == "401 Unauthorized"
 

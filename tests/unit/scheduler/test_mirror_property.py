@@ -158,16 +158,22 @@ class Crashing(World):
     def calm(self) -> None:
         """All faults end, and there is time enough."""
         self.server.faults, self.server.always, self.crash_in = [], "", None
-        with self.store.database.write() as connection:
-            outbox.release(connection, self.system.queue)
         quiet = 0
         for _turn in range(60):
             self.later(4400)
+            self.mend()
             done = self.plan() + self.deliver() + self.poll()
             quiet = 0 if done else quiet + 1
             if quiet == 4:
                 return
         raise AssertionError("it never comes to rest")
+
+    def mend(self) -> None:
+        """What a person does who reads what upkeep outbox says."""
+        with self.store.database.write() as connection:
+            outbox.release(connection, self.system.queue)
+            for item in outbox.listed(connection, ["dead"], None, 100):
+                outbox.retry(connection, item.id, self.now)
 
 
 def check(world: Crashing) -> None:

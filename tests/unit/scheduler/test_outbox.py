@@ -284,8 +284,42 @@ def test_a_held_queue_goes_on_when_a_probe_succeeds(store: Store) -> None:
     while clock[0] < 20_000:
         deliver(store, sender, clock[0])
         clock[0] += 100.0
-    assert probes == pytest.approx([900, 2700, 6300, 13500], abs=350), "ever less often: accounts can be locked by it"
+    # Ever less often: accounts can be locked by it.
+    assert probes == pytest.approx([0, 900, 2700, 6300, 13500], abs=350)
     assert states(store) == {"a": "sent"}
+
+
+def test_one_item_that_alone_is_refused_does_not_hold_the_queue(store: Store) -> None:
+    class Moved(Fake):
+        def send(self, item: Item, first: bool) -> Sent:
+            super().send(item, first)
+            if item.key == "moved":
+                raise Held("403: that ticket is in a project of others now")
+            return Sent()
+
+        def probe(self) -> None:
+            return
+
+    put(store, "moved", "a", "b")
+    sender = Moved()
+    for hour in range(12):
+        deliver(store, sender, hour * 3600.0)
+    assert states(store) == {"moved": "dead", "a": "sent", "b": "sent"}
+    assert len([key for key, _first in sender.seen if key == "moved"]) == outboxes.ALONE_ATTEMPTS
+    with store.database.read() as connection:
+        assert outbox.queues(connection)[0].held_since is None
+
+
+def test_a_secret_that_cannot_be_read_holds_the_queue(store: Store) -> None:
+    put(store, "a")
+
+    def make() -> Any:
+        raise Held("the file of the token is not there")
+
+    Delivery(store, {QUEUE: make}, Settings(), 1.0).turn(QUEUE, 5)
+    with store.database.read() as connection:
+        assert outbox.queues(connection)[0].held_why == "the file of the token is not there"
+    assert states(store) == {"a": "waiting"}
 
 
 def test_items_of_one_ticket_keep_their_order_and_others_pass(store: Store) -> None:
@@ -321,7 +355,7 @@ def test_a_fault_of_ours_is_bounded_and_seen(store: Store) -> None:
         deliver(store, sender, now)
         now += 600.0
     assert set(states(store).values()) == {"dead"}
-    assert len(sender.seen) == 2 * outboxes.OUR_FAULTS
+    assert len(sender.seen) == 2 * outboxes.ALONE_ATTEMPTS
     with store.database.read() as connection:
         assert "a fault of Upkeep itself: ZeroDivisionError: oops" in outbox.one(connection, 1)[0].error
 
