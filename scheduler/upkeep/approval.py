@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Check, approve, apply: a job with ``approve`` runs in check mode first, and applies that with a person's word.
 
-Its check run presents what would change and waits, until its window ends. Who approves lets its occurrence go on: the
-same playbook, limit, tags and variables run in check mode once more, and only when that gives the same plan are they
-applied. When the world (or the playbook) has changed meanwhile, nothing is applied, and the new plan is asked for. A
-plan without changes needs nobody. Approving is also done by the plan's ticket (``upkeep.approval.waiting``): by
-acknowledging it, or by a comment that begins with one of the words below.
+Its check run presents what would change and waits, until its window leaves no more room. Who approves lets its
+occurrence go on: the same playbook, limit, tags and variables run in check mode once more, and only when that gives the
+same plan are they applied. When the world (or the playbook) has changed meanwhile, nothing is applied, and the new plan
+is asked for. A plan without changes needs nobody. Approving is also done by the plan's ticket
+(``upkeep.approval.waiting``): by acknowledging it, or by a comment that begins with one of the words below.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def ask(
     }
     # Counted from when it was due, so that a plan that is asked for again waits no longer than the first one.
     begun = due if due is not None else now
-    ends = until if until is not None else begun + (job.misfire if job.misfire is not None else PATIENCE)
+    ends = begun + (job.misfire if job.misfire is not None else PATIENCE) if until is None else until - _room(job)
     with store.database.write() as connection:
         for older in approvals.in_state(connection, approvals.ASKED):
             if older.job == job.name:
@@ -152,14 +152,14 @@ def carry_out(
         why = f"it could not be checked again: run {found.run.number}"
     elif plan_hash(plan, found) != approved.plan_hash:
         why = f"what it would do is not what was approved: run {found.run.number} found another plan"
-    elif mine.until is not None and now >= mine.until:
-        why = "its window ended while it was checked again"
+    elif mine.until is not None and now >= mine.until - _room(job):
+        why = "its window ended while it was checked again, or leaves no room for it"
     if why:
         with store.database.write() as connection:
             drifted(connection, approved, found.run.number, why, now)
             firings.end(connection, mine.firing, firings.SKIPPED, why, now)
         print(f"upkeep: not applied: {why}", file=sys.stderr)
-        if found.complete and (mine.until is None or now < mine.until):
+        if found.complete and (mine.until is None or now < mine.until - _room(job)):
             _present(store, found.run, job, plan, found, due, mine, True)
         return code
     with store.database.write() as connection:
@@ -203,6 +203,11 @@ def _present(
         with store.database.write() as connection:
             firings.note(connection, mine.firing, said)
     print(f"upkeep: {said}", file=sys.stderr)
+
+
+def _room(job: Job) -> float:
+    """Seconds of its window that applying must be left."""
+    return job.time_limit or 0.0 if job.own_time_limit else 0.0
 
 
 def of_firing(store: Store, job: str, firing: int) -> tuple[float | None, Approval | None]:

@@ -14,6 +14,8 @@ import pytest
 
 from tests.unit.scheduler.scheduler_rig import HOUR, NOON, Scheduler, job
 from upkeep import approval, selfreview
+from upkeep.calendar.windows import Window
+from upkeep.config import Job
 from upkeep.errors import UpkeepError
 from upkeep.occurrence import of_scheduler
 from upkeep.planned import Planned
@@ -38,8 +40,9 @@ def patch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patch]:
 class Patch:
     """The job, its scheduler, and a world that the runs see."""
 
-    def __init__(self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, job: Job = PATCH) -> None:
         self.scheduler = scheduler
+        self.job = job
         self.store = scheduler.store
         self.world = [change()]
         self.applied: list[Plan] = []
@@ -49,7 +52,7 @@ class Patch:
     def process(self, firing: int, plan: Plan = PLAN) -> int:
         """What the process does that the scheduler starts for a firing."""
         try:
-            code = approval.carry_out(self.store, PATCH, plan, of_scheduler(self.store, firing), True, self._run)
+            code = approval.carry_out(self.store, self.job, plan, of_scheduler(self.store, firing), True, self._run)
         finally:
             self.scheduler.launches.alive.discard(firing)
         return code
@@ -153,6 +156,22 @@ def test_another_recipe_is_not_what_was_approved(patch: Patch, other: Plan) -> N
     patch.scheduler.look(1)
     patch.process(patch.scheduler.firings("patch")[0].id, other)
     assert patch.applied == [] and patch.of(asked.run).state == approvals.DRIFTED
+
+
+def test_it_waits_as_long_as_its_window_leaves_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = replace(PATCH, misfire=None, windows=(Window.parse("13:00-16:00"),), time_limit=HOUR, own_time_limit=True)
+    with Scheduler(tmp_path, limited) as scheduler:
+        patch = Patch(scheduler, monkeypatch, limited)
+        asked = patch.asked()
+        assert asked.until == NOON + 3 * HOUR
+        scheduler.now = asked.until - 1
+        patch.approve(asked.run)
+        assert scheduler.look(0) == ["patch"]
+        scheduler.now += 60  # its second check took a minute
+        patch.process(scheduler.firings("patch")[0].id)
+        assert patch.applied == [] and "no room" in scheduler.firings("patch")[0].why
+        with patch.store.database.read() as connection:
+            assert approvals.in_state(connection, approvals.ASKED) == []
 
 
 def test_rejected_nothing_is_applied(patch: Patch) -> None:
