@@ -77,14 +77,15 @@ class Outcome:
 
     def smtp(self) -> int | None:
         """The code with which a mail server refused."""
-        lines = [line for line in self.lines if line.startswith("Socket Exception")]
+        # The first is of apprise 2, the second of 1.9.
+        lines = [line for line in self.lines if "Socket Exception:" in line or "Reason:" in line]
         found = [int(code) for line in lines for code in _SMTP.findall(line)]
         return found[-1] if found else None
 
     def answer(self) -> str:
         """What the service said, as far as apprise kept it."""
         for line in reversed(self.lines):
-            for mark in ("Response Details:", "Socket Exception:"):
+            for mark in ("Response Details:", "Socket Exception:", "Reason:"):
                 if mark in line:
                     return line.partition(mark)[2].strip().removeprefix("b'").strip("'")
         return ""
@@ -225,8 +226,6 @@ def compose(
 
 def deliver(plugin: NotifyBase, rendered: messages.Rendered, payload: Mapping[str, Any]) -> Outcome:
     """Send, within TIME_LIMIT. Raises Later when it takes longer: what became of it nobody knows then."""
-    import apprise
-
     done: list[Outcome] = []
     errors: list[Exception] = []
 
@@ -237,8 +236,8 @@ def deliver(plugin: NotifyBase, rendered: messages.Rendered, payload: Mapping[st
                 ok = plugin.notify(
                     body=rendered.body,
                     title=rendered.title,
-                    notify_type=apprise.NotifyType(_type(payload)),
-                    body_format=apprise.NotifyFormat(rendered.format),
+                    notify_type=_type(payload),
+                    body_format=rendered.format,
                 )
             done.append(Outcome(bool(ok), [line for _level, line in capture.lines]))
         except Exception as error:  # noqa: BLE001 - told below, without what may hold the URL
