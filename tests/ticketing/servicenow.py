@@ -76,7 +76,8 @@ class ServiceNow(Emulator):
 
     def _set(self, ticket: Ticket, given: dict[str, Any]) -> None:
         state = str(given.get("state", ticket.fields["state"]))
-        if state == "6" and not (given.get("close_code") in CODES and given.get("close_notes")):
+        after = ticket.fields | given
+        if state == "6" and not (after.get("close_code") in CODES and after.get("close_notes")):
             raise fail(403, "Operation Failed", "Error: Data Policy Exception: Resolution code and notes are mandatory")
         if ticket.fields["state"] in ("7", "8") and state != ticket.fields["state"]:
             state = ticket.fields["state"]  # closed is closed: a business rule sets it back without a word
