@@ -64,11 +64,20 @@ exit codes:
 """
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help in which the longest command stands in one line with what it does: argparse forgets its indentation."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += self._indent_increment
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are ours: what was expected, what was found, what to do."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", _Help)
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
