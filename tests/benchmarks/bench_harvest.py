@@ -22,6 +22,8 @@ HOSTS = 1000
 CHECKS = 40
 """Checks that one weekly review covers on a host, about."""
 FINDINGS = 6
+RUNNER = 0.001
+"""Seconds of processor time that ansible-runner takes at the least to hand over an event."""
 
 
 def events(hosts: int) -> Iterator[dict[str, Any]]:
@@ -117,23 +119,24 @@ def main() -> None:
         few = contender(f"harvest of {HOSTS // 10} hosts", "harvest", files[HOSTS // 10], target)
         nothing = contender("plain, of nothing", "plain", "/dev/null", target)
         by_turns([plain, ours, few, nothing], args.runs)
-    # Without the start of Python, which has nothing to do with the number of events.
-    start = nothing.median("wall")
-    seconds = {one.name: one.median("wall") - start for one in (plain, ours, few)}
+    # Without the start of Python, which has nothing to do with the number of events. Processor time: others who are at
+    # work on the machine do not count in it, and there is nothing to wait for.
+    start = nothing.median("cpu")
+    seconds = {one.name: one.median("cpu") - start for one in (plain, ours, few)}
     rate = (3 * HOSTS + 1) / seconds[ours.name]
     rows = [
         Row(
             "harvest / reading and writing",
             seconds[ours.name] / seconds[plain.name],
-            8.0,
+            10.0,
             f"{rate:.0f} events/s, {size / seconds[ours.name] / 1e6:.1f} MB/s of {size / 1e6:.0f} MB; "
             f"{seconds[ours.name] / HOSTS * 1e3:.2f} ms a host",
         ),
         Row(
-            "harvest / the 5 ms that a host's events take ansible-runner to write",
-            seconds[ours.name] / HOSTS / 0.005,
-            1.0,
-            "1.0 - 1.6 ms of CPU an event were measured with ansible-runner 2.4",
+            "harvest / ansible-runner, which makes the events",
+            seconds[ours.name] / (3 * HOSTS * RUNNER),
+            0.5,
+            f"{RUNNER * 1e3:g} ms of CPU an event, as was measured with 2.4.3",
         ),
         Row(
             "peak memory / reading and writing",

@@ -270,8 +270,9 @@ class Store:
     def prune(self, now: float, keep_days: float) -> Pruned:
         """Retention: remove what is older than ``keep_days`` days and shown by no ticket.
 
-        Tickets go when they were resolved before, with their entries. Open ones stay, with all that they show; so do
-        those into which people wrote what they learned.
+        Tickets go when they were resolved before, with their entries. Open ones stay, with all of theirs but those that
+        were cleared before: a ticket that is always open, as there are always patches pending, must not grow for ever.
+        Those into which people wrote what they learned stay as well.
         """
         before = now - keep_days * DAY
         entries, found, all_runs, all_tickets = schema.ticket_entries, schema.findings, schema.runs, schema.tickets
@@ -279,6 +280,8 @@ class Store:
             # What people learned is for the next ticket of that cause, which may come years later.
             done = (all_tickets.c.state == RESOLVED) & (all_tickets.c.resolved < before) & ~tickets.TAUGHT
             removed_tickets = connection.execute(sql_delete(all_tickets).where(done)).rowcount
+            of_open = entries.c.ticket.in_(select(all_tickets.c.number).where(all_tickets.c.state != RESOLVED))
+            connection.execute(sql_delete(entries).where((entries.c.cleared < before) & of_open))
             old = (all_runs.c.started < before) & (all_runs.c.state != RUNNING)
             shown = exists().where(
                 entries.c.run == found.c.run,
