@@ -91,6 +91,7 @@ def steps(wanted: Wanted) -> list[Step]:
     """What is to be done so that the service is there and at work; nothing when it is."""
     found: list[Step] = []
     user, home = wanted.unit.user, Path(wanted.unit.home)
+    give = ["chown", "-R", f"{user}:", str(home)]
     if user and not _known(user):
         words = [
             "useradd",
@@ -106,6 +107,8 @@ def steps(wanted: Wanted) -> list[Step]:
         found.append(Step(f"make the user {user}, with the home {home}", lambda: _must(words)))
     if not home.is_dir():
         found.append(Step(f"make the folder {home}", lambda: _make_home(home, user)))
+    elif user and not _owns(user, home):
+        found.append(Step(f"give {home}, and all in it, to {user}", lambda: _must(give)))
     before = _read(wanted.path)
     after = text(wanted.unit)
     if before != after:
@@ -191,6 +194,13 @@ def _known(user: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _owns(user: str, folder: Path) -> bool:
+    try:
+        return folder.stat().st_uid == pwd.getpwnam(user).pw_uid
+    except (KeyError, OSError):
+        return False
 
 
 def _read(path: Path) -> str | None:
