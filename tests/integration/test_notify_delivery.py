@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from sqlalchemy import update
 
 from tests.unit.scheduler.notify_rig import DISK, World, at, channel, settings
 from upkeep import outbox as outboxes
@@ -33,7 +34,7 @@ from upkeep.notify import heartbeat, senders
 from upkeep.notify.settings import Channel, Heartbeat, Route
 from upkeep.outbox import Held, Later, Refused
 from upkeep.secret import SecretPlace
-from upkeep.store import outbox
+from upkeep.store import outbox, schema
 
 TOKEN = "VerySecretToken42"
 CRITICAL = ("web<1>", DISK, "/", "critical")
@@ -198,8 +199,8 @@ def test_mail(tmp_path: Path, mail: Mail) -> None:
 
 def test_webhooks_as_json_xml_and_form(tmp_path: Path, web: Web) -> None:
     payload = message(tmp_path)
-    for schema in ("json", "xml", "form"):
-        sender(tmp_path, f"{schema}://127.0.0.1:{web.port}/{TOKEN}").send_now(payload)
+    for service in ("json", "xml", "form"):
+        sender(tmp_path, f"{service}://127.0.0.1:{web.port}/{TOKEN}").send_now(payload)
     bodies = [body for _method, _path, _headers, body in web.heard]
     said = json.loads(bodies[0])
     assert said["title"].startswith("P1 новое") and said["type"] == "failure"
@@ -425,6 +426,23 @@ def test_the_heartbeat_beats_while_the_weekly_is_on_time(tmp_path: Path, web: We
     assert beats(world.now + 7.9 * 86400) == 1
     assert beats(world.now + 0.2 * 86400) == 0  # it did not run again
     assert [(method, path) for method, path, *_rest in web.heard] == [("POST", f"/ping/{TOKEN}")] * 4
+
+
+def test_the_heartbeat_ends_when_nobody_can_be_told(tmp_path: Path, web: Web) -> None:
+    place = tmp_path / "beat"
+    place.write_text(f"http://127.0.0.1:{web.port}/ping")
+    beat = Heartbeat(SecretPlace("file", str(place)), every=60.0, jobs=())
+    world = whole(tmp_path, channel("a"), channel("b"), heartbeat=beat)
+
+    def beats(minutes: int) -> int:
+        return heartbeat.step(world.store, world.config, world.now + minutes * 60)
+
+    assert beats(0) == 1
+    world.run(CRITICAL)  # waits for both, and is not delivered
+    assert [beats(59), beats(62), beats(300)] == [1, 0, 0]
+    with world.store.database.write() as connection:
+        connection.execute(update(schema.outbox).where(schema.outbox.c.queue == "notify:b").values(state="sent"))
+    assert beats(301) == 1  # one of them hears
 
 
 def test_a_heartbeat_that_is_not_accepted_is_known_and_hides_its_url(tmp_path: Path, web: Web, said: list[str]) -> None:

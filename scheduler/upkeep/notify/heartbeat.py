@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dead man's switch: a URL is called while Upkeep is alive and its jobs are on time, and not otherwise.
+"""The dead man's switch: a URL is called while Upkeep is alive, its jobs are on time and it can tell somebody.
 
 Who watches the URL (healthchecks.io and its like, Uptime Kuma, an Alertmanager's watchdog) says so when the calls end.
 That works also when Upkeep, its machine or its network is dead. While it lives, a job that was missed is a ticket too.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from ..errors import UpkeepError
-from ..store import notices, schema
+from ..store import notices, outbox, schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -27,6 +27,8 @@ CALLED = "heartbeat"
 """Cursors: when it was called last with success; since when it has been looked after; since when calls fail."""
 SINCE = "heartbeat since"
 FAILING = "heartbeat failing"
+MUTE = 3600.0
+"""Seconds that something waits in every channel until Upkeep counts as mute."""
 TIMEOUT = (5.0, 10.0)
 """Seconds for the connection and for the answer."""
 
@@ -42,11 +44,13 @@ def step(store: Store, config: Config, now: float) -> int:
     with store.database.read() as connection:
         called, since = notices.cursor(connection, CALLED), notices.cursor(connection, SINCE)
         late = late_jobs(connection, beat, now, since)
+        mute = is_mute(connection, config, now)
     if since is None:
         with store.database.write() as connection:
             notices.move_cursor(connection, int(now), SINCE)
-    _say(f"no heartbeat: {', '.join(late)} not on time" if late else "")
-    if late:
+    why = f"{', '.join(late)} not on time" if late else "no channel delivers" if mute else ""
+    _say(f"no heartbeat: {why}" if why else "")
+    if why:
         return 0
     # A moment in the future was written under a wrong clock.
     if called is not None and called <= now < called + beat.every:
@@ -81,6 +85,16 @@ def late_jobs(connection: Connection, beat: Heartbeat, now: float, since: float 
         if begin is not None and begin + age < now:
             late.append(job)
     return late
+
+
+def is_mute(connection: Connection, config: Config, now: float) -> bool:
+    """Whether no channel delivers what waits for it: then only the outside can still tell somebody."""
+    channels = config.notify.channels.values() if config.notify else ()
+    known = {one.queue: one for one in outbox.queues(connection)}
+    queues = [known.get(queue) for channel in channels for queue in channel.queues()]
+    return bool(queues) and all(
+        one is not None and one.oldest is not None and one.oldest + MUTE < now for one in queues
+    )
 
 
 def failing_since(connection: Connection) -> float | None:
