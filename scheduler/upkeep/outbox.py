@@ -35,7 +35,7 @@ __all__ = ["Delivery", "Held", "Item", "Later", "Refused", "Sender", "Sent", "Se
 WAITING, SENDING, SENT, DEAD, DROPPED = STATES = ("waiting", "sending", "sent", "dead", "dropped")
 """Of an item: see store/outbox.py."""
 
-STEP_SECONDS = 20.0
+STEP_SECONDS = 5.0
 """What one step takes at most; what a system keeps us waiting for longer goes on beside the next step."""
 TURN_SECONDS = 60.0
 """What one queue is worked at without a break."""

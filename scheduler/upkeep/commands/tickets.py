@@ -236,6 +236,7 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
     clocks = sla.of_ticket(ticket, now, config.sla)
     if arguments.json:
         more = {"entries": detail.entries, "history": detail.history, "learned": detail.learned}
+        more["images"] = detail.images
         render.print_json({**_plain(ticket), "sla": clocks, **more, "hints": hints(ticket)})
         return
     out = render.console()
@@ -259,6 +260,7 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
         ("reopened", f"{ticket.reopened} times" if ticket.reopened else ""),
         ("follows", f"#{detail.follows}" if detail.follows else ""),
         ("followed", f"by #{detail.followed_by}" if detail.followed_by else ""),
+        *(("mirrored", f"{one.system} {one.shown}, {one.state} there {one.url}".rstrip()) for one in detail.images),
     ):
         if value:
             out.print(render.text(f"{name + ':':<10}{value}"))

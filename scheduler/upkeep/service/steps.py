@@ -41,6 +41,9 @@ class Step:
     """Whether it sends what a run has found."""
     configured: str = ""
     """The attribute of the configuration without which it has nothing to do; empty: it always may have."""
+    share: float = 0.0
+    """Of the time that is left to all outgoing steps, what it may take, as its fourth argument; 0: it waits for
+    nobody."""
 
     def function(self) -> Callable[[Store, Config, float], int]:
         """The step itself."""
@@ -57,9 +60,9 @@ STEPS = (
     Step("self-review", 60.0, True, "upkeep.selfreview:step", outgoing=True),
     Step("escalation", 30.0, True, "upkeep.escalation:step", outgoing=True),
     Step("approvals", 15.0, True, "upkeep.approval:step"),
-    Step("mirror", 15.0, True, "upkeep.ticketing.mirror:step", outgoing=True, configured="ticket_systems"),
+    Step("mirror", 15.0, True, "upkeep.ticketing.mirror:step", outgoing=True, configured="ticket_systems", share=0.3),
     Step("notices", 10.0, True, "upkeep.notify.plan:step", outgoing=True, configured="notify"),
-    Step("outbox", 5.0, True, "upkeep.outbox:step", outgoing=True),
+    Step("outbox", 5.0, True, "upkeep.outbox:step", outgoing=True, share=1.0),
     Step("heartbeat", 60.0, True, "upkeep.notify.heartbeat:step", configured="notify"),
     Step("retention", 86400.0, True, "upkeep.service.retention:step"),
 )
@@ -80,7 +83,9 @@ def outgoing(store: Store, config: Config, seconds: float) -> None:
     for step in STEPS:
         if step.outgoing and step.wanted(config) and time.monotonic() < deadline:
             try:
-                step.function()(store, config, time.time())
+                left = (deadline - time.monotonic()) * step.share
+                function: Callable[..., int] = step.function()
+                function(store, config, time.time(), *([left] if step.share else []))
             except UpkeepError as error:
                 log.warning("%s: %s: %s", step.name, error.what, error.found)
             except Exception as error:  # noqa: BLE001 - as above

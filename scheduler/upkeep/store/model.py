@@ -210,6 +210,18 @@ class HistoryLine:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A ticket in a ticket system outside."""
+
+    system: str
+    shown: str
+    """Its number there, for people."""
+    url: str
+    state: str
+    """open | waiting | resolved | gone | lost: as it was last brought there or read there."""
+
+
+@dataclass(frozen=True)
 class TicketDetail:
     """A ticket with its entries (open and worst first, bounded) and its history (oldest first)."""
 
@@ -220,6 +232,8 @@ class TicketDetail:
     followed_by: int | None
     learned: tuple[Lesson, ...] = ()
     """What earlier tickets taught, the nearest first."""
+    images: tuple[Image, ...] = ()
+    """Where it is mirrored to, by system."""
 
 
 @dataclass(frozen=True)

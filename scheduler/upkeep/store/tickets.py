@@ -12,7 +12,7 @@ from sqlalchemy import and_, exists, func, insert, or_, select, update
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, clean_line
 
 from ..errors import UpkeepError
-from . import audit, schema
+from . import audit, mirrors, schema
 from .model import (
     ACKNOWLEDGED,
     OPEN,
@@ -24,6 +24,7 @@ from .model import (
     Cycle,
     Entry,
     HistoryLine,
+    Image,
     Lesson,
     Pause,
     Ticket,
@@ -169,6 +170,9 @@ def detail(connection: Connection, number: int, limit: int) -> TicketDetail:
         follows=ticket.follows,
         followed_by=connection.scalar(select(func.min(_TICKETS.c.number)).where(_TICKETS.c.follows == number)),
         learned=tuple(nearest(taught(connection, number), ticket.cause)),
+        images=tuple(
+            Image(link.system, link.shown, link.url, link.state) for link in mirrors.of_ticket(connection, number)
+        ),
     )
 
 

@@ -45,7 +45,8 @@ LINES = 500
 """Lines of history that one transaction reads: others wait for the store meanwhile."""
 POLLED = 50
 """Images that are read in one step of one system, at most."""
-POLL_SECONDS = 20.0
+POLL_SECONDS = 5.0
+"""What one step waits for that."""
 AUTHOR_LIMIT = 100
 """Characters of a name from there."""
 BASELINE = 120.0

@@ -34,6 +34,8 @@ def test_opened_there_with_what_is_known(world: World) -> None:
     there = world.there()
     assert there.key == world.ticket().ticket.key
     assert (there.draft.priority, there.draft.hosts, there.draft.checks) == ("P2", ("web1", "web2"), (DISK,))
+    (image,) = world.ticket().images
+    assert (image.system, image.shown, image.state) == ("fake", f"T-{there.id}", "open")
     for part in ("web1: capacity.disk.full of / is high", "| seen", "To do: mend it", "Upkeep's ticket #1"):
         assert part in there.draft.text
     assert there.files == {}
