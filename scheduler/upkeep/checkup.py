@@ -68,7 +68,7 @@ def controller(given_config: str | None) -> tuple[list[Row], Config | None]:
     except UpkeepError as error:
         rows.append(_row("configuration", MISSING, error.what, error.remedy))
     if config is not None:
-        rows += [_store(config), *_playbooks(config)]
+        rows += [_store(config), *_playbooks(config), *_channels(config)]
     rows += [_room(), _ssh(), _clock(), _rights()]
     return rows, config
 
@@ -133,6 +133,32 @@ def _playbooks(config: Config) -> Iterator[Row]:
         path = folder / f"{name}.yml" if name != job.playbook else Path(job.playbook)
         if (name != job.playbook or "/" in job.playbook) and not path.is_file():
             yield _row("playbook", MISSING, f"{path} is not there", f"correct playbook of the job {job.name}", job.name)
+
+
+def _channels(config: Config) -> Iterator[Row]:
+    """Whether the URLs of the notification can be read by this user, and are ones of apprise's. Nothing is sent."""
+    settings = config.notify
+    for channel in settings.channels.values() if settings else ():
+        from .notify.senders import instantiate
+        from .outbox import Held
+
+        for queue, place in zip(channel.queues(), channel.urls, strict=True):
+            item = f"channel {queue.removeprefix('notify:')}"
+            try:
+                plugin = instantiate(place.read(), place)
+            except UpkeepError as error:
+                # Only the service need know it: who asks may be somebody else.
+                yield _row(item, HINT, f"{error.what}: {error.found}", error.remedy, "notify")
+            except Held as error:
+                yield _row(item, MISSING, str(error), f"then: upkeep notify test {channel.name}", "notify")
+            else:
+                yield _row(item, OK, f"{plugin.service_name}, URL from {place}", area="notify")
+    if settings and settings.heartbeat:
+        try:
+            settings.heartbeat.url.read()
+            yield _row("heartbeat", OK, f"URL from {settings.heartbeat.url}", area="notify")
+        except UpkeepError as error:
+            yield _row("heartbeat", HINT, f"{error.what}: {error.found}", error.remedy, "notify")
 
 
 def _room() -> Row:

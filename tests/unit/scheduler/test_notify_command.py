@@ -157,6 +157,19 @@ def test_wrong_use(home: Path, capsys: pytest.CaptureFixture[str], words: list[s
     assert said in capsys.readouterr().err
 
 
+def test_the_doctor_looks_at_the_channels(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def rows() -> dict[str, dict[str, str]]:
+        main(["doctor", "--json"])
+        return {row["item"]: row for row in json.loads(capsys.readouterr().out)["rows"] if row["area"] == "notify"}
+
+    found = rows()
+    assert found["channel duty"]["state"] == "ok" and "JSON" in found["channel duty"]["found"]
+    assert found["channel mail"]["state"] == "hint" and "UPKEEP_TEST_NOT_SET" in found["channel mail"]["found"]
+    (home / "url").write_text("tgram:/SECRET/x")
+    assert rows()["channel duty"]["state"] == "missing"
+    assert "SECRET" not in str(rows())
+
+
 def test_without_channels(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "upkeep.yml").write_text("notify: {language: ru}\n")
     assert main(["notify"]) == WRONG_USE
