@@ -128,7 +128,7 @@ def main() -> None:
             all_of_it = contender(f"record, again, clean, {size}", "ours", *files)
             nothing = contender("nothing", "nothing")
             most = size == SIZES[-1]
-            # The small size only tells whether time grows with the number; beside a start of Python its INSERT is nothing.
+            # The small size tells how time grows; its INSERT is nothing beside a start of Python.
             by_turns([plain, first, all_of_it, nothing] if most else [first, nothing], args.runs, 0 if most else 1)
             # Without the start of Python with its imports, which all of them have. Processor time: others who are at
             # work on the machine do not count in it, and there is next to nothing to wait for.
