@@ -15,9 +15,9 @@ _SQLITE = """
 CREATE TRIGGER audit_{what} BEFORE {what} ON audit BEGIN SELECT RAISE(ABORT, '{refused}'); END
 """
 # INSERT OR REPLACE deletes without asking the trigger of DELETE.
-_SQLITE_REPLACE = f"""
+_SQLITE_REPLACE = """
 CREATE TRIGGER audit_replace BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
-BEGIN SELECT RAISE(ABORT, '{_REFUSED}'); END
+BEGIN SELECT RAISE(ABORT, '{refused}'); END
 """
 _POSTGRESQL = (
     f"CREATE FUNCTION upkeep_audit_refuse() RETURNS trigger LANGUAGE plpgsql AS "
@@ -259,7 +259,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         for what in ("update", "delete"):
             op.execute(_SQLITE.format(what=what, refused=_REFUSED))
-        op.execute(_SQLITE_REPLACE)
+        op.execute(_SQLITE_REPLACE.format(refused=_REFUSED))
     else:
         for statement in _POSTGRESQL:
             op.execute(statement)
