@@ -11,7 +11,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import exists, select, update
 
 from ..errors import UpkeepError
-from . import audit, errors, firings, locks, mirrors, outbox, runs, schema, tickets
+from . import audit, errors, firings, locks, mirrors, runs, schema, tickets
 from .model import RESOLVED, RUN_STATES, RUNNING, UNRESOLVED, UPKEEP, Pruned
 from .process import this_process
 
@@ -274,6 +274,8 @@ class Store:
         were cleared before: a ticket that is always open, as there are always patches pending, must not grow for ever.
         Those into which people wrote what they learned stay as well.
         """
+        from . import outbox  # only here: start-up time is a feature
+
         before = now - keep_days * DAY
         entries, found, all_runs, all_tickets = schema.ticket_entries, schema.findings, schema.runs, schema.tickets
         with self.database.write() as connection:
