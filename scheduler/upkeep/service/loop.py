@@ -23,6 +23,7 @@ from ..errors import UpkeepError
 from ..store import UPKEEP, audit, nodes, open_store
 from ..store.process import this_process
 from . import leader, steps, systemd
+from .alarm import Alarm
 from .engine import Engine
 from .launch import Launcher
 from .timers import Timers
@@ -47,6 +48,12 @@ HUNG = 180.0
 """Seconds after which a tick that does not end is one that hangs: systemd is not told that we live, and starts anew."""
 
 
+BEATS = "the signs of life"
+LOOKS = "the schedule"
+ALARM = 15.0
+"""Seconds between two looks whether the store fails for so long that it is told past it."""
+
+
 class Service:
     """One scheduler process."""
 
@@ -66,6 +73,7 @@ class Service:
         self._timers = Timers(self._jumped, clock)
         self._launcher = Launcher(config.home, config.path, self._wake)
         self._engine = Engine(store, config, process.node, self._launcher)
+        self._alarm = Alarm()
         self._turn = threading.Lock()
         self._woken = threading.Event()
         self._ticked = time.monotonic()
@@ -79,8 +87,9 @@ class Service:
             signal.signal(number, lambda _number, _frame: self._over.set())
         endpoint = self._metrics()
         self._timers.start()
-        self._timers.every("beat", BEAT, self._guarded("the signs of life", self.beat))
-        self._timers.every("tick", TICK, self._guarded("the schedule", self.tick), delay=0.5)
+        self._timers.every("beat", BEAT, self._guarded(BEATS, self.beat))
+        self._timers.every("tick", TICK, self._guarded(LOOKS, self.tick), delay=0.5)
+        self._timers.every("alarm", ALARM, self._guarded("the alarm", self._look_at_store), delay=ALARM)
         for place, step in enumerate(steps.STEPS):
             delay = 2.0 + place * 0.5  # not all at once
             self._timers.every(
@@ -247,6 +256,10 @@ class Service:
         except UpkeepError as error:
             log.error("%s: %s; %s", error.what, error.found, error.remedy)
             return None
+
+    def _look_at_store(self) -> None:
+        wrong = self._told.get(BEATS, "") or self._told.get(LOOKS, "")
+        self._alarm.look(self.config, wrong, time.monotonic())
 
     def _unwell(self) -> str:
         """What is wrong with this process; empty when nothing is."""
