@@ -256,6 +256,27 @@ def test_prometheus_takes_all_of_it(scraped: tuple[str, int]) -> None:
     assert [target["lastError"] for target in targets] == [""]
 
 
+def test_the_service_serves_them(tmp_path: Path) -> None:
+    """`upkeep scheduler` itself: its heartbeat and its leadership are among its figures."""
+    port = free_port()
+    listen = f'metrics: {{listen: "127.0.0.1:{port}"}}\n'
+    (tmp_path / "upkeep.yml").write_text("time_zone: UTC\n" + listen)
+    environment = {"UPKEEP_HOME": str(tmp_path), "UPKEEP_CONFIG": str(tmp_path / "upkeep.yml")}
+    words = [sys.executable, "-m", "upkeep", "scheduler"]
+    with (
+        running(tmp_path / "scheduler.log", *words, env=environment) as service,
+        prometheus(tmp_path / "prometheus", port) as url,
+    ):
+        leads = wait_for("leader", lambda: ask(url, "upkeep_scheduler_leader == 1"))
+        assert leads[0]["metric"]["node"] == socket.gethostname()
+        beats = ask(url, "time() - upkeep_scheduler_heartbeat_timestamp_seconds < 60")
+        assert len(beats) == 1
+        assert get(f"http://127.0.0.1:{port}/healthz") == b"ok\n"
+        service.terminate()
+        wait_for("end of the service", lambda: service.poll() is not None, 30)
+        wait_for("alert's state", lambda: ask(url, 'up{job="upkeep"} == 0'))
+
+
 def dashboard() -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     return loaded
