@@ -124,11 +124,13 @@ def carry_out(
     mine: Mine | None,
     as_it_stands: bool,
     run: Callable[[Plan, Mine | None, Planned | None], int],
+    frozen: str = "",
 ) -> int:
     """Check and ask; or, for an occurrence whose plan was approved, check again and apply it. The exit code.
 
     ``run`` carries a plan out, as the occurrence that it is given or as none; it leaves the run in what it is given to
     be filled. ``as_it_stands``: the plan is that of the job, so that the scheduler would apply the same.
+    ``frozen``: why nothing may be changed now, "" when it may.
     """
     due, approved = of_firing(store, job.name, mine.firing) if mine else (None, None)
     found = Planned()
@@ -152,6 +154,8 @@ def carry_out(
         why = f"it could not be checked again: run {found.run.number}"
     elif plan_hash(plan, found) != approved.plan_hash:
         why = f"what it would do is not what was approved: run {found.run.number} found another plan"
+    elif frozen:
+        why = frozen
     elif mine.until is not None and now >= mine.until - _room(job):
         why = "its window ended while it was checked again, or leaves no room for it"
     if why:

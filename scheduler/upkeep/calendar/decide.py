@@ -458,6 +458,11 @@ def next_moment(table: Timetable, cursor: float) -> float | None:
     return None if table.schedule is None else next(_dues(table.schedule, cursor, table.zone), None)
 
 
+def frozen_now(table: Timetable, now: float) -> tuple[Freeze | None, tuple[str, ...]]:
+    """For a run by hand: the freeze that stops the whole job now, and the hosts that are frozen."""
+    return _frozen(table, now, now), _without(table, now, table.time_limit or 0.0)
+
+
 def limit_without(limit: str | None, without: tuple[str, ...]) -> str | None:
     """Ansible's limit that leaves out some hosts: ("web", ("db", "x1")) gives "web:!db:!x1"."""
     return ":".join([limit or "all", *(f"!{pattern}" for pattern in without)]) if without else limit

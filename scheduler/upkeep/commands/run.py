@@ -8,15 +8,17 @@ import contextlib
 import difflib
 import getpass
 import os
+import sys
 import time
 import uuid
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
 from .. import inventory, lost, paths
-from ..errors import NOT_RUN, UpkeepError
+from ..errors import NOT_RUN, OK, UpkeepError
 
 if TYPE_CHECKING:
     import argparse
@@ -93,6 +95,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", metavar="TIME", help="how long to wait for a run that holds what this one needs; 0: not at all"
     )
+    parser.add_argument("--despite-freeze", action="store_true", help="also while its job or some hosts are frozen")
     parser.add_argument("--firing", type=_positive, help=argparse.SUPPRESS)  # the scheduler's own
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="more in the run's log, as with ansible-playbook"
@@ -120,6 +123,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if plan.limit:
         inventory.check_limit(plan.inventory, plan.limit)
 
+    frozen, plan = _in_freeze(arguments, config, job, plan)
+
     from ..store import open_store
 
     with open_store(config.store_url, config.home) as store:
@@ -130,13 +135,15 @@ def execute(arguments: argparse.Namespace) -> int:
             return mine
         if mine is not None:
             plan = _as_decided(plan, mine)
+            if mine.without and _nobody_is_left(plan, mine, store):
+                return OK
         if job is not None and job.approve:
             from .. import approval
 
             def run(plan: Plan, mine: Mine | None, found: Planned | None) -> int:
                 return _run(arguments, config, job, plan, store, mine, found)
 
-            return approval.carry_out(store, job, plan, mine, _as_it_stands(arguments), run)
+            return approval.carry_out(store, job, plan, mine, _as_it_stands(arguments), run, frozen)
         return _run(arguments, config, job, plan, store, mine)
 
 
@@ -213,6 +220,46 @@ def _as_it_stands(arguments: argparse.Namespace) -> bool:
     """Whether the hosts, tags and variables are those of the job."""
     given = (arguments.inventory, arguments.limit, arguments.extra_vars, arguments.tags, arguments.skip_tags)
     return not any(given)
+
+
+def _nobody_is_left(plan: Plan, mine: Mine, store: Store) -> bool:
+    """Whether all hosts are frozen, or done already; the occurrence is then decided."""
+    try:
+        if inventory.check_limit(plan.inventory, plan.limit or "all", strict=False):
+            return False
+    except UpkeepError:
+        pass  # Ansible calls it an error when a limit leaves no host
+    from ..store import firings
+
+    why = f"all of its hosts are frozen, or done already: {', '.join(mine.without)}"
+    with store.database.write() as connection:
+        firings.end(connection, mine.firing, firings.SKIPPED, why, time.time())
+    print(f"upkeep: {why}", file=sys.stderr)
+    return True
+
+
+def _in_freeze(arguments: argparse.Namespace, config: Config, job: Job | None, plan: Plan) -> tuple[str, Plan]:
+    """Why the whole job must not change anything now ("": it may), and the plan without the hosts that are frozen.
+
+    What the scheduler begins was decided by the calendar. Raises UpkeepError for a run by hand.
+    """
+    if job is None or not job.changes or plan.check or arguments.despite_freeze or not config.freezes:
+        return "", plan
+    from ..calendar.decide import frozen_now, limit_without, timetable
+
+    freeze, hosts = frozen_now(timetable(config, job), time.time())
+    if freeze is not None and not job.approve and not arguments.firing and not arguments.if_due:
+        until = datetime.fromtimestamp(freeze.end, config.zone_of(job)).strftime("%a %Y-%m-%d %H:%M %Z")
+        raise UpkeepError(
+            f"the job {job.name} changes systems, and these are frozen",
+            expected="a time outside of the freezes of upkeep.yml",
+            found=f"{freeze.named()}, until {until}",
+            remedy="look with --check, wait, or run it all the same: --despite-freeze",
+        )
+    if hosts and not arguments.firing and not arguments.if_due:
+        print(f"upkeep: not on {', '.join(hosts)}: frozen (--despite-freeze: all the same)", file=sys.stderr)
+        plan = replace(plan, limit=limit_without(plan.limit, hosts))
+    return (f"frozen: {freeze.named()}" if freeze is not None else ""), plan
 
 
 def _as_decided(plan: Plan, mine: Mine) -> Plan:

@@ -174,6 +174,15 @@ def test_it_waits_as_long_as_its_window_leaves_room(tmp_path: Path, monkeypatch:
             assert approvals.in_state(connection, approvals.ASKED) == []
 
 
+def test_in_a_freeze_nothing_is_applied(patch: Patch) -> None:
+    asked = patch.asked()
+    patch.approve(asked.run)
+    patch.scheduler.look(1)
+    mine = of_scheduler(patch.store, patch.scheduler.firings("patch")[0].id)
+    approval.carry_out(patch.store, PATCH, PLAN, mine, True, patch._run, "frozen: the fair")
+    assert patch.applied == [] and patch.of(asked.run).why == "frozen: the fair"
+
+
 def test_rejected_nothing_is_applied(patch: Patch) -> None:
     asked = patch.asked()
     with patch.store.database.write() as connection:
