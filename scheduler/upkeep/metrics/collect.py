@@ -24,6 +24,7 @@ from ..calendar.decide import outlook, timetable
 from ..store import RESOLVED, RUN_STATES, RUNNING, TICKET_STATES, runs, schema
 from ..store import tickets as store_tickets
 from ..store.firings import SKIPPED, STATES
+from ..store.model import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -374,7 +375,7 @@ def _tickets(connection: Connection, config: Config, figures: Figures, now: floa
         if deadline.done is not None:
             continue
         figures.clocks[ticket.priority, promise, deadline.state] += 1
-        if deadline.due > now:
+        if deadline.due > now and ticket.state != WAITING:  # nobody knows when its clocks run again
             key = (ticket.priority, promise)
             figures.next_deadline[key] = min(deadline.due, figures.next_deadline.get(key, deadline.due))
     done = and_(table.state == RESOLVED, table.resolved > since)

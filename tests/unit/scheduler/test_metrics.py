@@ -218,6 +218,20 @@ def test_a_promise_that_was_kept(store: facade.Store, configured: Config, tmp_pa
     assert sum(done.values()) == 2
 
 
+def test_the_clocks_of_a_ticket_that_waits_stand_still(store: facade.Store, configured: Config, tmp_path: Path) -> None:
+    path = results_file.write(tmp_path / "r", "r", [("a", "x.y.z", "s", "critical")], started=NOW - 9 * HOUR)
+    record_file(store, path, Policy(), NOW - 9 * HOUR, "weekly")
+    store.wait(1, "ann", "for the new disk", NOW - 9 * HOUR + 60)
+    figures = collect(store, configured, NOW)
+    assert series(figures, "upkeep_tickets")["P1", "waiting"] == 1
+    assert series(figures, "upkeep_sla_tickets")["P1", "solve", "within"] == 1
+    assert series(figures, "upkeep_sla_next_deadline_timestamp_seconds") == {}
+    store.go_on(1, "ann", "", NOW - 30 * 60)
+    figures = collect(store, configured, NOW)
+    left = series(figures, "upkeep_sla_next_deadline_timestamp_seconds")
+    assert left == {("P1", "solve"): NOW + 29 * 60}
+
+
 def test_outbox_and_scheduler(busy: facade.Store, configured: Config) -> None:
     figures = collect(busy, configured, NOW)
     items = series(figures, "upkeep_outbox_items")
