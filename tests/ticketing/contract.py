@@ -319,8 +319,8 @@ def test_an_answer_that_is_lost(site: Site) -> None:
 
 def test_a_server_that_commits_after_we_gave_up(site: Site) -> None:
     draft = make()
-    patience = 0.5
-    site.proxy.faults.append(Fault("late", delay=1.2))
+    patience = site.seconds / 2
+    site.proxy.faults.append(Fault("late", delay=patience + 0.7))
     with pytest.raises(Later) as told:
         site.system(timeout=patience).open(draft)
     assert told.value.unknown

@@ -177,7 +177,7 @@ class RealRt:
 
     def count(self, key: str) -> int:
         query = urlencode({"query": f"'CF.{{UpkeepKey}}' = '{key}'"})
-        return len(self._ask("GET", f"/tickets?{query}", "root")["items"])
+        return len(self._ask("GET", f"/tickets?{query}")["items"])
 
     def seen(self, number: str) -> dict[str, Any]:
         row = self._ask("GET", f"/ticket/{number}")
