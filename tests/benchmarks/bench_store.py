@@ -131,6 +131,7 @@ def reading(store: facade.Store, config: Config, now: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--runs", type=int, default=1, help="as with the other benchmarks; here one year is one run")
     parser.add_argument("--hosts", type=int, default=HOSTS, help="hosts of each run (default: %(default)s)")
     parser.add_argument("--days", type=int, default=YEAR, help="simulated days (default: %(default)s)")
     parser.add_argument("--keep-days", type=float, default=KEEP_DAYS, help="store.keep_days (default: %(default)g)")
