@@ -204,6 +204,19 @@ def test_a_removed_ticket_is_gone(site: Site) -> None:
         system.resolve(remote.id, "Done.", "end-1")
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+def test_a_system_that_is_gone_as_a_whole_has_lost_no_ticket(site: Site, kind: str) -> None:
+    """After a move of the address every ticket is "not found"; none of them may be opened anew for that."""
+    system = site.system()
+    remote = system.open(make())
+    fault = Fault("status", 404, {"Content-Type": kind}, b'{"error": "no"}', methods=("GET", "POST"))
+    site.proxy.faults += [fault] * 9
+    with pytest.raises((Later, Held)):
+        system.read(remote.id)
+    site.proxy.faults.clear()
+    assert system.read(remote.id).state == "open"
+
+
 @pytest.mark.parametrize("bad", ["", "../1", "1/../../2", "1?x=y", "a" * 200, "1\r\nX: y", "1^ORDERBYx", "-1"])
 def test_an_identifier_that_is_none_is_refused(site: Site, bad: str) -> None:
     with pytest.raises(Refused):

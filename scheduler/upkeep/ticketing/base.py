@@ -187,6 +187,7 @@ class System:
             try:
                 now = self._read(_id(remote_id))
             except Missing:
+                self._rest_is_there()
                 return RemoteState("gone")
         comments = []
         for one in now.comments[-COMMENTS_LIMIT:]:
@@ -234,6 +235,13 @@ class System:
             ) from None
         finally:
             self._depth -= 1
+
+    def _rest_is_there(self) -> None:
+        """One ticket is gone, or all of the system is: a wrong address must not look as if people had removed all."""
+        try:
+            list(self._find(f"{TEST_KEY}-none"))
+        except Missing as error:
+            raise Later(f"nothing is found there, not even the search: a wrong address? {error}") from None
 
     def _read_checked(self, remote_id: str) -> RemoteState:
         now = self.read(remote_id)

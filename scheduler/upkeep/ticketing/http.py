@@ -197,6 +197,8 @@ class Http:
         said = self._said(raw)
         if status in (401, 403):
             raise Held(f"{self._place()} refuses our credentials or rights ({status}){said}")
+        if status in (404, 410) and "text/html" in answer.headers.get("Content-Type", ""):
+            raise Later(f"{self._place()} answers {status} with a web page: a wrong address, or a proxy before it")
         if status in (404, 410):
             raise Missing(f"{self._place()} does not have it ({status}){said}")
         if status in _BUSY or status >= 500:
