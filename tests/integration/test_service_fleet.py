@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.fixture import Factory
+from tests.fleet.fleets import Fleet
 from tests.fleet.host import Host
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
@@ -56,9 +57,14 @@ def send(host: Host, source: Path, names: list[str], to: str, *options: str) -> 
 
 
 @pytest.fixture(scope="module")
-def host(fleet_factory: Factory) -> Host:
+def machines(fleet_factory: Factory) -> Fleet:
+    return fleet_factory("control1")
+
+
+@pytest.fixture(scope="module")
+def host(machines: Fleet) -> Host:
     """A host with this Upkeep in a virtual environment of its own."""
-    made = fleet_factory("control1")["control1"]
+    made = machines["control1"]
     made.run(f"python3 -m venv --without-pip {FAR}")
     site = f"{FAR}/lib/python3.{sys.version_info.minor}/site-packages"
     options = [f"--exclude={pattern}" for pattern in (*LEFT_OUT, "ansible_collections", "*.pth")]
@@ -88,8 +94,10 @@ def main_pid(host: Host) -> int:
 def until(host: Host, what: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not what():
-        journal = "" if time.monotonic() < deadline else host.run("journalctl -u upkeep -n 40 --no-pager").stdout
-        assert time.monotonic() < deadline, journal
+        if time.monotonic() >= deadline:
+            journal = host.run("journalctl -u upkeep -n 40 --no-pager").stdout
+            logs = host.run(f"tail -n 20 {HOME}/firings/*.log {HOME}/runs/*/ansible.log", check=False).stdout
+            pytest.fail(f"not within {seconds} s\n{journal}\n{logs}\n{runs(host)}")
         time.sleep(1.0)
 
 
@@ -151,9 +159,10 @@ def role(host: Host, inventory: str, *words: str) -> subprocess.CompletedProcess
     return done
 
 
-def test_5_the_role_makes_the_same_service(host: Host, fleet_factory: Factory) -> None:
-    inventory = str(fleet_factory("control1").ansible_inventory)
-    assert "changed=0 " in role(host, inventory).stdout, "what the command has made is as the role wants it"
+def test_5_the_role_makes_the_same_service(host: Host, machines: Fleet) -> None:
+    inventory = str(machines.ansible_inventory)
+    told = role(host, inventory, "-v").stdout
+    assert "changed=0 " in told, "what the command has made is as the role wants it"
     told = role(host, inventory, "--check", "-e", "service_remote_only=true").stdout
     assert "+ProtectSystem=strict" in told
     assert "ProtectSystem" not in host.read("/etc/systemd/system/upkeep.service"), "check mode changes nothing"
@@ -163,8 +172,8 @@ def test_5_the_role_makes_the_same_service(host: Host, fleet_factory: Factory) -
     until(host, lambda: runs(host)[-1]["number"] > number and runs(host)[-1]["state"] == "finished", 120)
 
 
-def test_6_it_is_removed_and_its_data_stay(host: Host, fleet_factory: Factory) -> None:
-    inventory = str(fleet_factory("control1").ansible_inventory)
+def test_6_it_is_removed_and_its_data_stay(host: Host, machines: Fleet) -> None:
+    inventory = str(machines.ansible_inventory)
     role(host, inventory, "-e", "service_state=absent")
     assert host.run("systemctl is-active upkeep", check=False).stdout != "active\n"
     assert "changed=0 " in role(host, inventory, "-e", "service_state=absent").stdout

@@ -91,7 +91,6 @@ def steps(wanted: Wanted) -> list[Step]:
     """What is to be done so that the service is there and at work; nothing when it is."""
     found: list[Step] = []
     user, home = wanted.unit.user, Path(wanted.unit.home)
-    give = ["chown", "-R", f"{user}:", str(home)]
     if user and not _known(user):
         words = [
             "useradd",
@@ -105,10 +104,11 @@ def steps(wanted: Wanted) -> list[Step]:
             user,
         ]
         found.append(Step(f"make the user {user}, with the home {home}", lambda: _must(words)))
-    if not home.is_dir():
+        found.append(Step(f"give {home}, and all in it, to {user}", lambda: _give(home, user)))
+    elif not home.is_dir():
         found.append(Step(f"make the folder {home}", lambda: _make_home(home, user)))
     elif user and not _owns(user, home):
-        found.append(Step(f"give {home}, and all in it, to {user}", lambda: _must(give)))
+        found.append(Step(f"give {home}, and all in it, to {user}", lambda: _give(home, user)))
     before = _read(wanted.path)
     after = text(wanted.unit)
     if before != after:
@@ -149,6 +149,12 @@ def _make_home(home: Path, user: str) -> None:
     home.mkdir(mode=0o700, parents=True)
     if user:
         shutil.chown(home, user, pwd.getpwnam(user).pw_gid)
+
+
+def _give(home: Path, user: str) -> None:
+    """Its folder is its own, and nobody else's to read."""
+    _must(["chown", "-R", f"{user}:", str(home)])
+    home.chmod(0o700)
 
 
 def _write(path: Path, content: str) -> None:
@@ -198,7 +204,8 @@ def _known(user: str) -> bool:
 
 def _owns(user: str, folder: Path) -> bool:
     try:
-        return folder.stat().st_uid == pwd.getpwnam(user).pw_uid
+        found = folder.stat()
+        return found.st_uid == pwd.getpwnam(user).pw_uid and not found.st_mode & 0o077
     except (KeyError, OSError):
         return False
 
