@@ -163,7 +163,13 @@ class Http:
                 allow_redirects=False,
                 stream=True,
             )
-        except (exceptions.SSLError, exceptions.ProxyError, exceptions.ConnectTimeout) as error:
+        except exceptions.SSLError as error:
+            # Also of a line that breaks after the request went out; only a refused certificate is surely before that.
+            unsent = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            raise Later(
+                f"{self._place()} cannot be reached: {self._clean(_reason(error))}", unknown=writes and not unsent
+            ) from None
+        except (exceptions.ProxyError, exceptions.ConnectTimeout) as error:
             # Before the request was sent.
             raise Later(f"{self._place()} cannot be reached: {self._clean(_reason(error))}") from None
         except exceptions.Timeout:
@@ -175,6 +181,12 @@ class Http:
                 + ("cannot be reached" if unsent else "broke the connection")
                 + f": {self._clean(_reason(error))}",
                 unknown=writes and not unsent,
+            ) from None
+        except (exceptions.InvalidHeader, UnicodeEncodeError):
+            # Its words show the header as Python writes it, where no secret is recognised: they are not told.
+            raise Held(
+                f"the credentials of {self._place()} cannot be sent: a token or user with line breaks, or with letters "
+                "that are not of ISO 8859-1"
             ) from None
         except (requests.RequestException, ValueError, UnicodeError) as error:
             raise Refused(f"no request that can be sent to {self._place()}: {self._clean(error)}") from None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import http.server
+import os
 import ssl
 import subprocess
 import threading
@@ -106,6 +107,29 @@ def test_no_exception_behind_the_error_shows_the_secret() -> None:
     with pytest.raises(Later) as told:
         http_to("http://127.0.0.1:9").get("/x", {"accessKey": SECRET})
     assert told.value.__cause__ is None and told.value.__suppress_context__
+
+
+@pytest.mark.parametrize("secret", ["first-line\nsecond-line", "ключ-от-склада"])
+def test_a_secret_that_no_header_takes_holds_the_queue_and_is_not_shown(server: Server, secret: str) -> None:
+    client = Http(server.url, secrets=(secret,), headers={"PRIVATE-TOKEN": secret}, timeout=2.0)
+    with pytest.raises(Held, match="cannot be sent") as told:
+        client.post("/x", {"a": 1})
+    assert "line" not in str(told.value).replace("line breaks", "") and "ключ" not in str(told.value)
+    assert server.asked == []
+
+
+def test_a_line_that_breaks_below_tls_after_the_request_leaves_its_outcome_unknown(certificate: Path) -> None:
+    def garbage(handler: http.server.BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        os.write(handler.connection.detach(), b"HTTP/1.1 502 Bad Gateway\r\n\r\n")  # something before the server
+        raise ConnectionResetError
+
+    server = Server(certificate)
+    server.answer = garbage
+    client = http_to(server.url, ca_file=str(certificate.with_name("ca.pem")))
+    with pytest.raises(Later) as told:
+        client.post("/x", {})
+    assert server.asked and told.value.unknown
+    server.stop()
 
 
 def test_a_reading_follows_redirects_on_its_own_server_only(server: Server) -> None:
