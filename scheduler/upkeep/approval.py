@@ -279,7 +279,7 @@ def step(store: Store, config: Config, now: float) -> int:
                 done += 1
                 continue
             ticket = approval.ticket or _link(connection, approval)
-            answer = _answer(connection, ticket, approval.asked) if ticket else None
+            answer = _answer(connection, ticket, approval.asked, config.ticket_systems) if ticket else None
             if answer is not None:
                 actor, yes, why = answer
                 (approve if yes else reject)(connection, approval.run, actor, why, now)
@@ -422,7 +422,7 @@ def _link(connection: Connection, approval: Approval) -> int | None:
     return number
 
 
-def _answer(connection: Connection, ticket: int, since: float) -> tuple[str, bool, str] | None:
+def _answer(connection: Connection, ticket: int, since: float, systems: Iterable[str]) -> tuple[str, bool, str] | None:
     """What a person has said in the ticket: who, whether yes, and the words; None when nothing yet."""
     from sqlalchemy import select
 
@@ -435,6 +435,8 @@ def _answer(connection: Connection, ticket: int, since: float) -> tuple[str, boo
         why = f"in ticket #{ticket}" + (f": {row.text}" if row.text else "")
         if word in NO:
             return row.actor, False, why
-        if word in YES or row.kind == "acknowledged":
+        # In a ticket system it is acknowledged by whatever begins there, a rule that assigns it as well: no word.
+        began_there = row.kind == "acknowledged" and any(row.actor.endswith(f" ({name})") for name in systems)
+        if word in YES or (row.kind == "acknowledged" and not began_there):
             return row.actor, True, why
     return None

@@ -465,7 +465,12 @@ def poll(store: Store, system: Mirrored, now: float, seconds: float) -> int:
     def clock() -> float:
         return now + time.monotonic() - began
 
-    remote = system.make()
+    try:
+        remote = system.make()
+    except Held as error:  # a secret that cannot be read
+        with store.database.write() as connection:
+            box.hold(connection, system.queue, str(error), now + outboxes.PROBE_DELAYS[0], now)
+        return 0
     try:
         for _number in range(POLLED):
             if time.monotonic() - began > seconds:

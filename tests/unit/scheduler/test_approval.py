@@ -21,6 +21,7 @@ from upkeep.occurrence import of_scheduler
 from upkeep.planned import Planned
 from upkeep.runner import Plan
 from upkeep.store import Run, approvals, audit, firings, locks
+from upkeep.ticketing.settings import TicketSystemSettings
 
 PATCH = job("patch", "0 13 * * *", approve=True, changes=True, misfire=4 * HOUR)
 PLAN = Plan("patch.yml", ("hosts",), job="patch", limit="web")
@@ -274,6 +275,23 @@ def test_its_ticket_answers(patch: Patch, say: str, state: str, applies: bool) -
     if state != approvals.ASKED:
         selfreview.step(patch.store, patch.scheduler.config, patch.scheduler.now + 60)
         assert patch.store.tickets(check=approval.WAITING) == []
+
+
+def test_who_begins_with_its_ticket_in_a_ticket_system_has_not_approved(patch: Patch) -> None:
+    asked = patch.asked()
+    config = replace(
+        patch.scheduler.config, ticket_systems={"itsm": TicketSystemSettings("itsm", "rt", "https://rt.example.org")}
+    )
+    selfreview.step(patch.store, config, patch.scheduler.now)
+    (ticket,) = patch.store.tickets(check=approval.WAITING)
+    later = patch.scheduler.now + 1
+    patch.store.acknowledge(ticket.number, "bot (itsm)", "open there", later)
+    approval.step(patch.store, config, later)
+    assert patch.of(asked.run).state == approvals.ASKED
+    patch.store.comment(ticket.number, "anna (itsm)", "Approved, go", later + 1)
+    approval.step(patch.store, config, later + 1)
+    assert patch.of(asked.run).state == approvals.APPROVED
+    assert patch.of(asked.run).answered_by == "anna (itsm)"
 
 
 def test_two_plans_have_two_tickets(patch: Patch) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from upkeep.outbox import Delivery, Settings
 from upkeep.store import mirrors, outbox
 from upkeep.ticketing import mirror, words
 from upkeep.ticketing.mirror import Mirrored, next_key
-from upkeep.ticketing.protocol import Draft
+from upkeep.ticketing.protocol import Draft, Held, TicketSystem
 
 
 @pytest.fixture
@@ -349,6 +350,19 @@ def test_held_stops_reading_too(world: World) -> None:
     assert world.server.requests[2:] == ["read 1", "probe"]
     with world.store.database.read() as connection:
         assert outbox.queues(connection)[0].held_why == "401 Unauthorized"
+
+
+def test_a_secret_that_went_away_stops_reading_and_is_told(world: World) -> None:
+    def no_secret() -> TicketSystem:
+        raise Held("the secret {env: TOKEN} is not there")
+
+    world.run(("web1", DISK, "/", "high"))
+    world.sync()
+    world.system = replace(world.system, make=no_secret)
+    world.later(61)
+    assert world.poll() == 0
+    with world.store.database.read() as connection:
+        assert outbox.queues(connection)[0].held_why == "the secret {env: TOKEN} is not there"
 
 
 def test_hostile_names_do_not_pass_for_another_system(world: World) -> None:
