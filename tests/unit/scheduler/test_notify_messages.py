@@ -110,6 +110,25 @@ def test_lines_of_the_sla_in_russian() -> None:
     assert "комментарий: anna: react: all well" in text
 
 
+@pytest.mark.parametrize("form", ["text", "html", "markdown"])
+@pytest.mark.parametrize(("language", "soon", "late"), [
+    ("en", "the promise runs out", "the promise is broken"), ("ru", "срок истекает", "срок нарушен"),
+])  # fmt: skip
+def test_a_broken_promise_does_not_look_like_a_warning(form: str, language: str, soon: str, late: str) -> None:
+    warning = ["sla", "solve: 75 % used, 3 min left, promised 15 min for P1"]
+    broken = ["sla", "react: 2 h 5 min late, promised 1 h for P1 → boss"]
+    comment = ["comment", "anna: it was late, promised or not"]
+
+    def said(*notes: list[str]) -> messages.Rendered:
+        return messages.render(payload(ticket(notes=list(notes), event="sla"), language=language), form, NOW)
+
+    warned = said(warning, comment)
+    assert soon in warned.title and f"#12 {soon}" in warned.body and late not in warned.title + warned.body
+    told = said(warning, broken)
+    assert late in told.title and f"#12 {late}" in told.body
+    assert f"  {soon}: " in told.body.replace("&nbsp;", " ") and f"  {late}: " in told.body.replace("&nbsp;", " ")
+
+
 def test_a_digest_of_what_is_open_and_what_is_gone() -> None:
     tickets = (ticket(1, priority="P3"), ticket(2, priority="P3", event="gone", state="resolved", resolved=NOW))
     made = messages.render(payload(*tickets, kind="digest", counts={"P3": {"capacity": 1}}, open=1), "text", NOW)
