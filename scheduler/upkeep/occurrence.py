@@ -21,11 +21,15 @@ from .service import decisions
 from .store import RUNNING, firings, job_runs, locks
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from .calendar.decide import Decided
     from .config import Config, Job
     from .store import Store
     from .store.firings import Firing
 
+BEGIN_WITHIN = 60.0
+"""Seconds in which a process that has claimed an occurrence begins with it, beside what it waits for locks."""
 SAME_MOMENT = 60.0
 """Seconds after a due time in which a run by hand counts as that occurrence: cron lines fire within the minute."""
 EARLY = 5.0
@@ -87,6 +91,11 @@ def if_due(store: Store, config: Config, job: Job, now: float) -> Mine | Theirs 
     table = timetable(config, job)
     with store.database.write() as connection:
         state = firings.job_state(connection, job.name)
+        paused = decisions.paused_why(state)
+        held = "an earlier run of it goes on" if job_runs.running(connection).get(job.name) else ""
+        left = _left_over(connection, config, job, now, paused, held)
+        if left is not None:
+            return left
         fresh = state is None or state.schedule != decisions.schedule_id(config, job)
         # A cron line's first call comes at the very moment that it is for.
         cursor = now - PROMPT if fresh or state is None else state.cursor
@@ -94,8 +103,8 @@ def if_due(store: Store, config: Config, job: Job, now: float) -> Mine | Theirs 
             table,
             cursor,
             now,
-            paused=decisions.paused_why(state),
-            held="an earlier run of it goes on" if job_runs.running(connection).get(job.name) else "",
+            paused=paused,
+            held=held,
             ends=decisions.ends_of(connection, job),
             typical=job_runs.typical(connection, job.name),
         )
@@ -108,6 +117,28 @@ def if_due(store: Store, config: Config, job: Job, now: float) -> Mine | Theirs 
     if newest and (newest[0].state in firings.OPEN or abs(newest[0].due - now) < PROMPT):
         return Theirs(newest[0])
     return Nothing(_why(decided))
+
+
+def _left_over(
+    connection: Connection, config: Config, job: Job, now: float, paused: str, held: str
+) -> Mine | Nothing | None:
+    """An occurrence that a process claimed and did not begin: it was put off, or has died. Without a service nobody
+    else comes back to it."""
+    for firing in firings.open_ones(connection):
+        if firing.job != job.name or firing.state != firings.WAITING:
+            continue
+        # Who claimed it may still wait for a lock.
+        if firing.launched is not None and abs(now - firing.launched) < BEGIN_WITHIN + config.scheduler.lock_wait:
+            continue
+        decision = decisions.anew(connection, config, firing, now, paused=paused, held=held)
+        if isinstance(decision, Skip):
+            decisions.end(connection, firing, decision, now)
+        elif isinstance(decision, Wait):
+            return Nothing(decision.why)
+        else:
+            firings.launching(connection, firing.id, now, decision.ends_by, decision.without)
+            return Mine(firing.id, decision.ends_by, (*decision.without, *(firing.done or ())))
+    return None
 
 
 def _why(decided: Decided) -> str:

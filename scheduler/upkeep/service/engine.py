@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from .. import done_hosts, lost
-from ..calendar.decide import Begin, Skip, Wait, decide, timetable
+from ..calendar.decide import Begin, Skip, Wait
 from ..errors import NOT_RUN, UpkeepError
 from ..store import RUNNING, firings, job_runs, nodes, runs
 from . import decisions
@@ -37,6 +37,8 @@ ATTEMPTS = 3
 """Processes that are started for a firing before it counts as one that cannot be carried out."""
 RETRY = 30.0
 """Seconds before the second one; the third waits twice that."""
+MAX_PUT_OFF = RETRY * ATTEMPTS
+"""Seconds that a firing is put off at most before it is looked at anew."""
 BEGIN_WITHIN = 20.0
 """Seconds in which a process that another scheduler has started registers its run; later it may be started again.
 Should the first one still come, only one of both gets the firing."""
@@ -148,6 +150,9 @@ class Engine:
                 job = self.config.jobs.get(firing.job)
                 log.info("%s: %s %s", firing.job, firing.state, firing.why)
                 if followed.cut_off and job is not None and job.restart == "once" and firing.done is None:
+                    if followed.seen is not None and now - followed.seen > decisions.lateness(job):
+                        firings.note(connection, firing.id, "too late to carry it out once more")
+                        continue
                     done = done_hosts.read(followed.artifacts)
                     why = f"its first run was cut off; {len(done)} host(s) of it are done"
                     firings.again(connection, firing.id, done, why, now)
@@ -168,7 +173,9 @@ class Engine:
         """Start what was claimed and has not begun: it was put off, or who claimed it died before it could start it."""
         ours = self._launcher.at_work()
         for firing in seen.open:
-            if firing.state != firings.WAITING or firing.id in ours or firing.not_before > now:
+            # Nothing is put off for longer than MAX_PUT_OFF: what lies further ahead comes of a clock that was set back.
+            put_off = now < firing.not_before <= now + MAX_PUT_OFF
+            if firing.state != firings.WAITING or firing.id in ours or put_off:
                 continue
             if firing.launched is not None and abs(now - firing.launched) < BEGIN_WITHIN:
                 continue
@@ -181,8 +188,7 @@ class Engine:
                 return
             decision = self._decide_anew(connection, current, seen, now)
             if isinstance(decision, Skip):
-                state = firings.MISSED if decision.missed else firings.SKIPPED
-                firings.end(connection, firing.id, state, decision.why, now)
+                decisions.end(connection, current, decision, now)
                 log.warning("%s: not carried out: %s", firing.job, decision.why)
                 return
             if isinstance(decision, Wait):
@@ -195,30 +201,10 @@ class Engine:
         self._start(firing.id, firing.job, now)
 
     def _decide_anew(self, connection: Connection, firing: Firing, seen: _Seen, now: float) -> Begin | Skip | Wait:
-        job = self.config.jobs.get(firing.job)
-        if job is None:
-            return Skip(firing.due, "the job is not in the configuration any more", True)
         others = [other for other in seen.open if other.id != firing.id]
         held = self._held(firing.job, others, seen)
-        if firing.done is not None:  # carried out once more: its moment has passed, its window must not have
-            if firing.until is not None and now >= firing.until:
-                return Skip(firing.due, f"its window has ended meanwhile; {firing.why}", True)
-            if held:
-                return Wait(firing.due, now + RETRY, held)
-            return Begin(firing.due, now, None, firing.until, firing.without)
-        decided = decide(
-            timetable(self.config, job),
-            firing.due - decisions.AGAIN,
-            now,
-            paused=decisions.paused_why(seen.paused.get(firing.job)),
-            held=held,
-            ends=decisions.ends_of(connection, job),
-            typical=job_runs.typical(connection, firing.job) if job.windows else None,
-        )
-        for decision in decided.decisions:
-            if abs(decision.due - firing.due) < 2 * decisions.AGAIN:
-                return decision
-        return Skip(firing.due, "it is not due any more: its schedule was changed, or newer ones take its place", False)
+        paused = decisions.paused_why(seen.paused.get(firing.job))
+        return decisions.anew(connection, self.config, firing, now, paused=paused, held=held)
 
     # --- what is due --------------------------------------------------------------------------------------------------
 

@@ -73,6 +73,8 @@ class Followed:
     cut_off: bool
     """Whether its process or its node died, rather than that somebody or something ended it in order."""
     artifacts: str
+    seen: float | None
+    """Its run's last sign of life."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def follow(connection: Connection, now: float, run_id: str | None = None) -> lis
     joined = _FIRINGS.join(_RUNS, _FIRINGS.c.run == _RUNS.c.id)
     query = (
         select(_FIRINGS.c.id, _RUNS.c.state, _RUNS.c.message, _RUNS.c.finished)
-        .add_columns(_RUNS.c.cancel_asked, _RUNS.c.artifacts)
+        .add_columns(_RUNS.c.cancel_asked, _RUNS.c.artifacts, _RUNS.c.seen)
         .select_from(joined)
         .where(_FIRINGS.c.state == RUNNING, _RUNS.c.state != RUNNING)
     )
@@ -212,7 +214,7 @@ def follow(connection: Connection, now: float, run_id: str | None = None) -> lis
         firing = one(connection, row.id)
         if firing is not None:
             cut_off = row.state == "interrupted" and row.finished is None and row.cancel_asked is None
-            ended.append(Followed(firing, cut_off, row.artifacts))
+            ended.append(Followed(firing, cut_off, row.artifacts, row.seen))
     return ended
 
 

@@ -275,3 +275,50 @@ def test_a_run_that_the_store_forgot_ends_its_firing(tmp_path: Path) -> None:
             connection.execute(firings._FIRINGS.update().values(state="running"))
             firings.forget_lost(connection, time.time())
         assert one.states("a") == ["interrupted"]
+
+
+def test_a_clock_set_back_does_not_keep_what_was_put_off_waiting(tmp_path: Path) -> None:
+    with Scheduler(tmp_path, job("a", "0 13 * * *")) as one:
+        one.look(2 * HOUR)  # made up for at 14:00
+        with one.store.database.write() as connection:
+            firings.put_off(connection, 1, "a lock", one.now + 15)
+        one.launches.end(1, PUT_OFF)
+        one.now -= 0.9 * HOUR
+        assert one.look(1) == ["a"]
+
+
+def cut_off(tmp_path: Path, **values: Any) -> Scheduler:
+    """A job whose run, and machine, died at 13:00, seconds after it began."""
+    one = Scheduler(tmp_path, job("a", "0 13 * * *", restart="once", changes=True, **values))
+    one.look(HOUR)
+    one.change_run(one.begin(1).id, pid_start=1)
+    one.launches.end(1, -9)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("values", "later", "started"),
+    [
+        ({}, 0.9 * HOUR, ["a"]),
+        ({}, 6 * HOUR, []),
+        ({"misfire": 10 * HOUR}, 6 * HOUR, ["a"]),
+        ({"misfire": HOUR / 2}, 0.9 * HOUR, []),
+    ],
+)
+def test_what_a_crash_cut_off_is_not_done_in_the_morning(
+    tmp_path: Path, values: dict[str, float], later: float, started: list[str]
+) -> None:
+    with cut_off(tmp_path, **values) as one:
+        assert one.look(later) == started
+        assert one.states("a") == (["waiting"] if started else ["interrupted"])
+        if not started:
+            assert "too late to carry it out once more" in one.firings("a")[0].why
+
+
+def test_what_was_cut_off_is_not_done_once_more_while_its_job_is_paused(tmp_path: Path) -> None:
+    with cut_off(tmp_path) as one:
+        with one.store.database.write() as connection:
+            firings.pause(connection, "a", "", "anna", "it breaks things", one.now)
+        assert one.look(MINUTE) == []
+        assert one.states("a") == ["skipped"]
+        assert "paused: by anna" in one.firings("a")[0].why
