@@ -173,7 +173,7 @@ class Engine:
         """Start what was claimed and has not begun: it was put off, or who claimed it died before it could start it."""
         ours = self._launcher.at_work()
         for firing in seen.open:
-            # Nothing is put off for longer than MAX_PUT_OFF: what lies further ahead comes of a clock that was set back.
+            # Nothing is put off for longer than that: what lies further ahead comes of a clock that was set back.
             put_off = now < firing.not_before <= now + MAX_PUT_OFF
             if firing.state != firings.WAITING or firing.id in ours or put_off:
                 continue

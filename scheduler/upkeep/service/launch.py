@@ -7,6 +7,7 @@ It has a session of its own and writes into a file: whatever ends the scheduler,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -97,7 +98,8 @@ class Launcher:
         code = child.wait()
         said = _why(log)
         if code >= 0 and code not in (NOT_RUN, PUT_OFF):
-            log.unlink(missing_ok=True)  # what counts is in the store and in the run's folder
+            with contextlib.suppress(OSError):  # retention removes it later
+                log.unlink()  # what counts is in the store and in the run's folder
         with self._lock:
             self._at_work.discard(firing)
             self._ended.append(Ended(firing, code, said))

@@ -57,7 +57,9 @@ ALARM = 15.0
 class Service:
     """One scheduler process."""
 
-    def __init__(self, config: Config, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: Config, store: Store, clock: Callable[[], float] = time.time, stamp: object = None
+    ) -> None:
         self.config = config
         self.store = store
         self._clock = clock
@@ -69,7 +71,7 @@ class Service:
         self._lock = leader.lock_of(store.database)
         self._watch: Watch[str] = Watch(4 * BEAT)
         self._told: dict[str, str] = {}
-        self._stamp = _stamp(config.path)
+        self._stamp = stamp or _stamp(config.path)
         self._timers = Timers(self._jumped, clock)
         self._launcher = Launcher(config.home, config.path, self._wake)
         self._engine = Engine(store, config, process.node, self._launcher)
@@ -78,6 +80,8 @@ class Service:
         self._woken = threading.Event()
         self._ticked = time.monotonic()
         self._over = threading.Event()
+        self._beating = threading.Lock()
+        self._left = False
 
     # --- a service ----------------------------------------------------------------------------------------------------
 
@@ -123,7 +127,8 @@ class Service:
     def _leave(self) -> None:
         self._lock.release()
         try:
-            with self.store.database.write() as connection:
+            with self._beating, self.store.database.write() as connection:
+                self._left = True
                 nodes.remove(connection, [self.node.id])
         except UpkeepError as error:
             log.warning("%s: %s", error.what, error.found)
@@ -154,7 +159,9 @@ class Service:
         self._lead(leads)
         self.node = replace(self.node, seen=self._clock(), leads=leads)
         gone = [one for one, seconds in still.items() if one and seconds > 20 * patience]
-        with self.store.database.write() as connection:
+        with self._beating, self.store.database.write() as connection:
+            if self._left:
+                return  # its row is away, and must not come back as that of a scheduler that was lost
             nodes.beat(connection, self.node)
             if leads and gone:
                 nodes.remove(connection, gone)
@@ -272,9 +279,10 @@ def open_service(config: Config, patience: float = 600.0) -> Service:
     """A service on its store; waits while the store is away. Raises UpkeepError when it still is after ``patience``."""
     deadline = time.monotonic() + patience
     told = ""
+    stamp = _stamp(config.path)  # of what was read: while it waits, somebody may correct the file
     while True:
         try:
-            return Service(config, open_store(config.store_url, config.home))
+            return Service(config, open_store(config.store_url, config.home), stamp=stamp)
         except UpkeepError as error:
             if time.monotonic() >= deadline:
                 raise

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from .. import paths
@@ -24,6 +25,7 @@ def step(store: Store, config: Config, now: float) -> int:
         firings.forget_lost(connection, now)
         gone = firings.prune(connection, before)
     for log in (config.home / "firings").glob("*.log"):
-        if log.stat().st_mtime < before:
-            log.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # its process has ended well meanwhile
+            if log.stat().st_mtime < before:
+                log.unlink()
     return folders + gone + pruned.runs + pruned.findings + pruned.tickets

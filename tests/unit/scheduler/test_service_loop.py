@@ -1,0 +1,51 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the service does at its beginning and its end, beside what runs at the same moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from upkeep import config as configuration
+from upkeep.config import Config
+from upkeep.errors import UpkeepError
+from upkeep.service import loop
+from upkeep.store import nodes, open_store
+
+
+def test_a_sign_of_life_that_comes_after_the_end_leaves_no_lost_scheduler(tmp_path: Path) -> None:
+    with open_store(None, tmp_path) as store:
+        service = loop.Service(Config(None, tmp_path), store)
+        service.beat()
+        with store.database.read() as connection:
+            assert [node.leads for node in nodes.listed(connection)] == [True]
+        service._leave()
+        service.beat()  # it was under way
+        with store.database.read() as connection:
+            assert nodes.listed(connection) == []
+
+
+def test_a_configuration_that_is_corrected_while_the_store_is_away_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "upkeep.yml"
+    path.write_text("scheduler: {max_runs: 1}\n")
+    monkeypatch.setenv("UPKEEP_HOME", str(tmp_path))
+    tried: list[Any] = []
+
+    def away_at_first(*given: Any) -> Any:
+        tried.append(given)
+        if len(tried) == 1:
+            raise UpkeepError("the store is away")
+        path.write_text("scheduler: {max_runs: 22}\n")
+        return open_store(*given)
+
+    monkeypatch.setattr(loop, "open_store", away_at_first)
+    monkeypatch.setattr(loop.time, "sleep", lambda _seconds: None)
+    service = loop.open_service(configuration.load(str(path)))
+    with service.store:
+        service.tick()
+    assert service.config.scheduler.max_runs == 22
