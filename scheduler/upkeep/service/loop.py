@@ -80,6 +80,7 @@ class Service:
         self._woken = threading.Event()
         self._ticked = time.monotonic()
         self._over = threading.Event()
+        self._endpoint: Endpoint | None = None
         self._beating = threading.Lock()
         self._left = False
 
@@ -89,7 +90,7 @@ class Service:
         """Work until SIGTERM or SIGINT. Runs that are at work then go on, and the next scheduler follows them."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: self._over.set())
-        endpoint = self._metrics()
+        self._endpoint = self._metrics()
         self._timers.start()
         self._timers.every("beat", BEAT, self._guarded(BEATS, self.beat))
         self._timers.every("tick", TICK, self._guarded(LOOKS, self.tick), delay=0.5)
@@ -107,8 +108,8 @@ class Service:
         systemd.tell("STOPPING=1")
         log.info("ends; runs that are at work go on")
         self._timers.shutdown(wait=False)
-        if endpoint is not None:
-            endpoint.close()
+        if self._endpoint is not None:
+            self._endpoint.close()
         self._leave()
 
     def once(self) -> bool:
@@ -225,6 +226,8 @@ class Service:
         if config.store_url != self.config.store_url:
             log.warning("the store's address was changed: that takes a restart of the service")
         self.config = config
+        if self._endpoint is not None:
+            self._endpoint.reader.config = config  # where it listens takes a restart
         with self._turn:
             self._engine.config = config
             self._engine.forget()

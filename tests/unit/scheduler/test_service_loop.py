@@ -12,6 +12,8 @@ import pytest
 from upkeep import config as configuration
 from upkeep.config import Config
 from upkeep.errors import UpkeepError
+from upkeep.metrics.server import Endpoint
+from upkeep.metrics.settings import Address
 from upkeep.service import loop
 from upkeep.store import nodes, open_store
 
@@ -49,3 +51,19 @@ def test_a_configuration_that_is_corrected_while_the_store_is_away_is_taken(
     with service.store:
         service.tick()
     assert service.config.scheduler.max_runs == 22
+
+
+def test_the_figures_are_of_the_configuration_that_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "upkeep.yml"
+    path.write_text("scheduler: {max_runs: 1}\n")
+    monkeypatch.setenv("UPKEEP_HOME", str(tmp_path))
+    monkeypatch.setattr(loop.signal, "signal", lambda *_: None)
+    service = loop.open_service(configuration.load(str(path)))
+    endpoint = Endpoint(service.config, Address("127.0.0.1", 0))
+    monkeypatch.setattr(service, "_metrics", lambda: endpoint)
+    service._over.set()  # only its beginning and its end
+    with service.store:
+        service.run()
+        path.write_text("jobs: {added: {playbook: p.yml, schedule: '0 3 * * *'}}\n")
+        service.tick()
+    assert "added" in endpoint.reader.config.jobs
