@@ -189,7 +189,7 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
             problems.append(_wrong(tree, ("jobs", name), timed))
     freezes = [freeze_of(given_freeze, zone) for given_freeze in model.freezes or ()]
     problems += [_wrong(tree, ("freezes", place), one) for place, one in enumerate(freezes) if isinstance(one, tuple)]
-    problems += [_wrong(tree, ("holidays",), wrong) for wrong in holidays_wrong(model.holidays, jobs)]
+    problems += [_wrong(tree, ("holidays",), wrong) for wrong in holidays_wrong(model.holidays)]
     problems += [_wrong(tree, ("jobs", name), wrong) for name, wrong in after_wrong(jobs)]
     notify, notify_wrong = notify_settings(model.notify, path.parent, jobs)
     problems += [_wrong(tree, ("notify",), wrong) for wrong in notify_wrong]

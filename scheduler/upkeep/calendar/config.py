@@ -123,7 +123,7 @@ class FreezeModel(Strict):
 class HolidaysModel(Strict):
     """Which days are holidays."""
 
-    country: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    country: str | None = None
     region: str | None = None
     dates: OwnDays | None = None
     worked: OwnDays | None = None
@@ -144,34 +144,37 @@ def holidays_of(model: HolidaysModel | None) -> Holidays:
     )
 
 
-def holidays_wrong(model: HolidaysModel | None, jobs: Mapping[str, Job]) -> Iterator[Wrong]:
-    """What is wrong with the section. The country is looked up only when a job asks for it: that costs a moment."""
+def holidays_wrong(model: HolidaysModel | None) -> Iterator[Wrong]:
+    """What is wrong with the section. Business hours need the country as well as jobs: it is always looked up."""
     if model is None or (model.region and not model.country):
         if model is not None:
             yield "region", "there is no country", "the key country beside it", "no such key", ""
         return
-    if not model.country or all(job.holidays == "run" for job in jobs.values()):
+    if not model.country:
         return
-    from holidays import country_holidays, list_supported_countries
+    from holidays import country_holidays
 
-    known = list_supported_countries()
-    if model.country not in known:
-        near = difflib.get_close_matches(model.country, known, 3, 0.4)
-        yield (
-            "country",
-            "its holidays are not known",
-            "a country by ISO 3166, as DE, US or RU",
-            model.country,
-            f"did you mean {' or '.join(near)}? Or list your days under dates"
-            if near
-            else "list your days under dates",
-        )
-    elif model.region:
-        try:
-            country_holidays(model.country, subdiv=model.region)
-        except NotImplementedError:
-            expected = f"one of {', '.join(known[model.country])}" if known[model.country] else "no region"
-            yield "region", f"{model.country} has no such region", expected, model.region, ""
+    try:
+        country_holidays(model.country, subdiv=model.region)
+    except NotImplementedError:
+        yield _unknown_holidays(model.country, model.region or "")
+
+
+def _unknown_holidays(country: str, region: str) -> Wrong:
+    from holidays import list_supported_countries
+
+    known = list_supported_countries()  # a tenth of a second: only when something is wrong
+    if country in known:
+        expected = f"one of {', '.join(known[country])}" if known[country] else "no region"
+        return "region", f"{country} has no such region", expected, region, ""
+    near = difflib.get_close_matches(country, known, 3, 0.4)
+    return (
+        "country",
+        "its holidays are not known",
+        "a country by ISO 3166, as DE, US or RU",
+        country,
+        f"did you mean {' or '.join(near)}? Or list your days under dates" if near else "list your days under dates",
+    )
 
 
 def freeze_of(model: FreezeModel, zone: ZoneInfo) -> Freeze | Wrong:
