@@ -54,6 +54,9 @@ def check(folder: Path, text: str) -> tuple[config_file.Config | None, list[conf
         ("freezes:\n  - {name: f, form: 2026-12-20, to: 2026-12-21}\n", 6, "one of name, from, to", "form"),
         ("    holidays: skip\nholidays: {country: XX}\n", 6, "a country by ISO 3166", "XX"),
         ("    holidays: skip\nholidays: {country: DE, region: ZZ}\n", 6, "BY", "ZZ"),
+        ("holidays: {country: ZZ}\n", 5, "a country by ISO 3166", "ZZ"),  # business hours need it without any job
+        ("holidays: {country: DE, region: ZZ}\n", 5, "BY", "ZZ"),
+        ("holidays: {country: DEE}\n", 5, "a country by ISO 3166", "DEE"),
         ("holidays: {region: BY}\n", 5, "the key country", "no such key"),
         ("holidays: {dates: Christmas}\n", 5, "a list of dates", "Christmas"),
         ('holidays: {dates: ["24 December"]}\n', 5, "a date, as 2026-12-24", ""),
