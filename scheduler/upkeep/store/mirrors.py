@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, exists, func, or_, select, update
 
-from . import schema
+from . import notices, schema
 from .model import RESOLVED, HistoryLine
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
 GONE, LOST = "gone", "lost"
 """States of an image that was removed there: nothing is said to it any more; or it is to be made anew."""
+READER = "mirror:"
+"""How the names of the mirrors' cursors begin."""
 COMMENTS_KEPT = 2000
 """Identifiers of comments of one ticket that are remembered as taken over, the newest ones."""
 
@@ -136,7 +138,12 @@ def clamp(connection: Connection) -> None:
     SQLite gives the numbers of removed newest lines again: a reader beyond them would not see the new ones.
     """
     end = end_of_history(connection)
-    connection.execute(update(_CURSORS).where(_CURSORS.c.value > end).values(value=end))
+    connection.execute(update(_CURSORS).where(of_readers(), _CURSORS.c.value > end).values(value=end))
+
+
+def of_readers() -> ColumnElement[bool]:
+    """Which cursors are over history: beside them self-review and heartbeat keep times there, which are no lines."""
+    return or_(_CURSORS.c.name == notices.CURSOR, _CURSORS.c.name.startswith(READER, autoescape=True))
 
 
 def lines_after(connection: Connection, after: int, limit: int) -> list[Line]:

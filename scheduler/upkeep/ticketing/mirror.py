@@ -91,7 +91,7 @@ class Mirrored:
     @property
     def cursor(self) -> str:
         """Its reader of history."""
-        return f"mirror:{self.name}"
+        return f"{mirrors.READER}{self.name}"
 
     def actor(self, name: str) -> str:
         """Somebody there, as the embedded tracker names them."""
