@@ -17,6 +17,7 @@ from upkeep import approval, selfreview
 from upkeep.calendar.windows import Window
 from upkeep.config import Job
 from upkeep.errors import UpkeepError
+from upkeep.metrics.collect import collect
 from upkeep.occurrence import of_scheduler
 from upkeep.planned import Planned
 from upkeep.runner import Plan
@@ -292,6 +293,13 @@ def test_who_begins_with_its_ticket_in_a_ticket_system_has_not_approved(patch: P
     approval.step(patch.store, config, later + 1)
     assert patch.of(asked.run).state == approvals.APPROVED
     assert patch.of(asked.run).answered_by == "anna (itsm)"
+
+
+def test_a_plan_that_waits_is_counted_in_the_figures(patch: Patch) -> None:
+    asked = patch.asked()
+    assert collect(patch.store, patch.scheduler.config, patch.scheduler.now).approvals == 1
+    patch.approve(asked.run)
+    assert collect(patch.store, patch.scheduler.config, patch.scheduler.now).approvals == 0
 
 
 def test_two_plans_have_two_tickets(patch: Patch) -> None:
