@@ -19,7 +19,7 @@ from tests.run.report import FAILED
 
 def test_without_a_selection_all_run_in_order_but_the_benchmarks() -> None:
     selection, options, as_json = _parse([])
-    assert list(selection) == ["static", "unit", "sanity", "package", "integration", "fleet", "molecule"]
+    assert list(selection) == ["static", "unit", "sanity", "package", "integration", "service", "fleet", "molecule"]
     assert (options, as_json) == ([], False)
 
 

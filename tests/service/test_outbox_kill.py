@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.test_store_postgresql import server  # noqa: F401 - a fixture
 from tests.ticketing.proxy import Fault
 from tests.ticketing.sites import Site, gitlab, itsm365, redmine, rt, servicenow, wait_until_up
 from tests.unit.scheduler import results_file
@@ -34,8 +35,6 @@ from upkeep.reconcile import Policy
 from upkeep.record import record_file
 from upkeep.store import Store, mirrors, open_store, outbox
 from upkeep.ticketing import mirror
-
-from .test_store_postgresql import server  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.schedulers import Schedulers
+from tests.service.schedulers import Schedulers
 
 pytestmark = pytest.mark.timeout(200)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.schedulers import Schedulers
+from tests.service.schedulers import Schedulers
 from upkeep.store import RUNNING
 
 pytestmark = pytest.mark.timeout(200)

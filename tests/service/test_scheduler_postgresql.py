@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.schedulers import Schedulers
 from tests.integration.test_store_postgresql import Server
+from tests.service.schedulers import Schedulers
 from upkeep.store import RUNNING
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(300)]

@@ -24,11 +24,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.integration.test_store_postgresql import Server, server  # noqa: F401 - a fixture
 from tests.unit.scheduler import busy_store
 from upkeep.store import open_store
 
 from .test_monitoring import MONITORING, free_port, get, running, upkeep_endpoint, wait_for
-from .test_store_postgresql import Server, server  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(420)]
 
