@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if config is not None:
         configuration.load(str(config))  # a service that cannot read it would only fail later
     home = arguments.home or (str(paths.home()) if arguments.user else install.USER_HOME)
+    _tell_of_what_is_not_taken(arguments, home)
     unit = Unit(install.command(config), str(Path(home).expanduser().absolute()), user, arguments.remote_only)
     wanted = install.Wanted(unit, config, not arguments.no_start)
     if not arguments.dry_run:
@@ -83,3 +86,18 @@ def execute(arguments: argparse.Namespace) -> int:
     document = {"changed": bool(steps), "steps": [step.told for step in steps], "diff": difference}
     render.print_json({**document, "dry_run": arguments.dry_run, "unit": str(wanted.path)})
     return OK
+
+
+def _tell_of_what_is_not_taken(arguments: argparse.Namespace, home: str) -> None:
+    """The service has a home and a configuration of its own: who has others here would look for their tickets there."""
+    if arguments.remove:
+        return
+    given = os.environ.get("UPKEEP_HOME")
+    if given and not arguments.home and Path(given).absolute() != Path(home).absolute():
+        print(
+            f"upkeep: its state will be in {home}, not in your {given}; to have that one: --home {given}",
+            file=sys.stderr,
+        )
+    found = configuration.find() if not arguments.config else None
+    if found is not None and found.parent != Path(home).absolute():
+        print(f"upkeep: it will not use {found}; to have that one: --config {found}", file=sys.stderr)

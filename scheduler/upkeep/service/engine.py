@@ -134,7 +134,14 @@ class Engine:
                 continue
             with self._store.database.write() as connection:
                 firing = firings.one(connection, one.firing)
-                if firing is None or firing.state != firings.WAITING or firing.run is not None:
+                if firing is None:
+                    continue
+                if firing.run is not None:
+                    row = runs.by_id(connection, firing.run)
+                    if row is not None:
+                        log.info("%s: occurrence %d was run %d: %s", firing.job, firing.id, row.number, row.state)
+                    continue
+                if firing.state != firings.WAITING:
                     continue
                 said = one.said or f"its process ended with {one.code}"
                 if (one.code < 0 or one.code == NOT_RUN) and firing.attempts < ATTEMPTS:
