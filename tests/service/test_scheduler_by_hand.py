@@ -180,10 +180,15 @@ def test_ctrl_c_of_one_that_waits_leaves_nothing(tmp_path: Path) -> None:
         first = subprocess.Popen([*words, "one"], cwd=home.home, env=home.environment, **quiet)  # type: ignore[call-overload]
         home.until(lambda: any(state == RUNNING for *_, state, _pid in home.runs()), 30)
         second = subprocess.Popen([*words, "two"], cwd=home.home, env=home.environment, **quiet)  # type: ignore[call-overload]
-        assert b"waits" in second.stderr.readline()
-        second.send_signal(signal.SIGINT)
-        second.communicate(timeout=10)
-        assert second.returncode == 4
-        first.communicate(timeout=60)
+        with first, second:  # whatever happens, neither is left to the next test
+            try:
+                assert b"waits" in second.stderr.readline()
+                second.send_signal(signal.SIGINT)
+                second.communicate(timeout=30)
+                assert second.returncode == 4
+                first.communicate(timeout=60)
+            finally:
+                first.kill()
+                second.kill()
         assert len(home.runs()) == 1
         assert len(list((home.home / "runs").iterdir())) == 1
