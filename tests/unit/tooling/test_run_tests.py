@@ -18,9 +18,9 @@ from tests.run.report import FAILED
 
 
 def test_without_a_selection_all_run_in_order_but_the_benchmarks() -> None:
-    selection, options, as_json = _parse([])
+    selection, options, known = _parse([])
     assert list(selection) == ["static", "unit", "sanity", "package", "integration", "service", "fleet", "molecule"]
-    assert (options, as_json) == ([], False)
+    assert (options, known.json, known.lanes) == ([], False, 2)
 
 
 def test_a_selection_keeps_names_with_their_part_and_the_order_of_the_parts() -> None:
@@ -28,8 +28,10 @@ def test_a_selection_keeps_names_with_their_part_and_the_order_of_the_parts() ->
         "static": ["mypy", "ruff"],
         "molecule": ["weekly"],
     }
-    assert _parse(["unit", "--", "-k", "disk"]) == ({"unit": []}, ["-k", "disk"], False)
-    assert _parse(["bench", "review", "--json"]) == ({"bench": ["review"]}, [], True)
+    selection, options, known = _parse(["unit", "--", "-k", "disk"])
+    assert (selection, options, known.json, known.lanes) == ({"unit": []}, ["-k", "disk"], False, 1)
+    selection, options, known = _parse(["bench", "review", "--json"])
+    assert (selection, options, known.json) == ({"bench": ["review"]}, [], True)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,8 @@ def test_a_selection_keeps_names_with_their_part_and_the_order_of_the_parts() ->
         (["--json"], "--json goes with bench alone"),
         (["--", "-k", "x"], "name it"),
         (["unit", "fleet", "--", "-x"], "name it"),
+        (["--lanes", "2", "unit", "plugins"], "goes with whole parts"),
+        (["--report", "x.json", "unit", "fleet"], "goes with one part"),
     ],
 )
 def test_wrong_use_is_told(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
