@@ -20,9 +20,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from . import begin, planned
 from .errors import WRONG_USE, UpkeepError
-from .planned import Planned
+from .running import begin, planned
+from .running.planned import Planned
 from .service.launch import PUT_OFF
 from .store import UPKEEP, approvals, audit, firings, locks, nodes, runs, schema
 from .store.process import is_gone
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 
     from .config import Config, Job
-    from .occurrence import Mine
-    from .runner import Plan
+    from .running.occurrence import Mine
+    from .running.runner import Plan
     from .store import Run, Store
     from .store.approvals import Approval
 

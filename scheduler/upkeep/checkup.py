@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from .config import Config
-    from .runner import Event
+    from .running.runner import Event
 
 OK, HINT, MISSING = "ok", "hint", "missing"
 
@@ -253,7 +253,7 @@ _PLAYBOOK = """\
 
 def hosts(config: Config, inventory: tuple[str, ...], watch: Callable[[Event], None]) -> list[Row]:
     """What the hosts of an inventory need, asked in one run. Raises UpkeepError when it could not be carried out."""
-    from . import runner
+    from .running import runner
 
     looks: dict[str, Mapping[str, str]] = {}
     becomes: dict[str, str] = {}

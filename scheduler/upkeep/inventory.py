@@ -14,7 +14,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 
 from . import paths
 from .errors import NOT_RUN, UpkeepError
-from .why import why_not_run
+from .running.why import why_not_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

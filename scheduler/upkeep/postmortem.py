@@ -47,7 +47,7 @@ class Results:
 
 def results_of(store: Store, numbers: Iterable[int]) -> list[Results]:
     """The runs of these numbers with the digests of their results files. Raises UpkeepError when the store fails."""
-    from .runner import RESULTS
+    from .running.runner import RESULTS
 
     found = []
     for number in numbers:

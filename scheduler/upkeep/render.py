@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from .record import Recorded
-    from .runner import Event, Outcome
+    from .running.runner import Event, Outcome
     from .store import Finding, TicketChange
 
 COLOURS = {

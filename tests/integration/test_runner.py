@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.integration.rig import PYTHON, Rig, finding
-from upkeep import leftovers, processes
+from upkeep.running import leftovers, processes
 
 LOOK = {"name": "Look", "upkeep.maintenance.says": {"result": {"findings": [finding()], "coverage": []}}}
 CLEAN = {
@@ -432,7 +432,7 @@ def test_hosts_that_cannot_be_visited_after_the_time_limit_are_named(rig: Rig) -
 MEASURE = """
 import json, resource, sys, time, uuid
 from pathlib import Path
-from upkeep import runner
+from upkeep.running import runner
 folder = Path(sys.argv[3]); folder.mkdir()
 seen = [0]
 def watch(event): seen[0] += 1

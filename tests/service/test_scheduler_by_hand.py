@@ -143,7 +143,7 @@ def test_a_job_is_paused_and_comes_again(tmp_path: Path) -> None:
 
 
 def test_a_run_is_stopped_before_its_next_batch_when_its_window_ends(tmp_path: Path) -> None:
-    from upkeep.alive import Alive
+    from upkeep.running.alive import Alive
 
     with Schedulers(tmp_path / "home", GROUPED) as home, home.store() as store:
         until = time.time() + 6.0
@@ -151,7 +151,8 @@ def test_a_run_is_stopped_before_its_next_batch_when_its_window_ends(tmp_path: P
         folder.mkdir()
         script = (
             "import sys; from pathlib import Path; from zoneinfo import ZoneInfo\n"
-            "from upkeep import runner; from upkeep.alive import Alive; from upkeep.store import open_store\n"
+            "from upkeep.running import runner; from upkeep.running.alive import Alive\n"
+            "from upkeep.store import open_store\n"
             f"home = Path({str(home.home)!r}); folder = Path({str(folder)!r})\n"
             "store = open_store(None, home); store.begin_run('r', 'play.yml', 1.0, artifacts=str(folder))\n"
             f"alive = Alive(store, 'r', folder, {until}, 'stop', ZoneInfo('UTC'))\n"

@@ -82,7 +82,7 @@ def test_a_run_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def _marked(run: str) -> set[int]:
-    from upkeep import processes
+    from upkeep.running import processes
 
     return processes.of_run(run)
 

@@ -35,7 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Record it; the exit code is that of the run."""
     config = configuration.load(arguments.config)
-    from .. import lost, record, render
+    from .. import record, render
+    from ..running import lost
     from ..store import open_store
 
     with open_store(config.store_url, config.home) as store:

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
-from .. import inventory, lost, paths
+from .. import inventory, paths
 from ..errors import NOT_RUN, OK, UpkeepError
+from ..running import lost
 
 if TYPE_CHECKING:
     import argparse
 
     from ..config import Config, Job
-    from ..occurrence import Mine
-    from ..planned import Planned
     from ..record import Recorded
-    from ..runner import Outcome, Plan
+    from ..running.occurrence import Mine
+    from ..running.planned import Planned
+    from ..running.runner import Outcome, Plan
     from ..store import Run, Store
 
 SCHEDULER = "scheduler"
@@ -113,7 +114,7 @@ def _positive(text: str) -> int:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run it; the exit code tells of the findings, or why there are none."""
-    from ..runner import extra_vars_of
+    from ..running.runner import extra_vars_of
 
     config = configuration.load(arguments.config)
     job, plan = _plan(arguments, config)
@@ -148,7 +149,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace, config: Config) -> tuple[Job | None, Plan]:
-    from ..runner import Plan
+    from ..running.runner import Plan
 
     job = config.jobs.get(arguments.what)
     base = job or configuration.Job("", _playbook(arguments.what, config))
@@ -200,7 +201,7 @@ def _occurrence(arguments: argparse.Namespace, config: Config, job: Job | None, 
         )
     if job is None:
         return None
-    from .. import followed, occurrence
+    from ..running import followed, occurrence
 
     if arguments.firing:
         return occurrence.of_scheduler(store, arguments.firing)
@@ -303,9 +304,10 @@ def _run(
     mine: Mine | None,
     found: Planned | None = None,
 ) -> int:
-    from .. import begin, render, runner
-    from ..alive import Alive
-    from ..done_hosts import DoneHosts, one_play
+    from .. import render
+    from ..running import begin, runner
+    from ..running.alive import Alive
+    from ..running.done_hosts import DoneHosts, one_play
 
     run_id = str(uuid.uuid4())
     who = SCHEDULER if arguments.firing else actor()
@@ -372,7 +374,7 @@ def _begin(
     who: str,
 ) -> Run | None:
     """Register the run, when its locks are free; None: its firing was told that they are not."""
-    from .. import begin
+    from ..running import begin
     from ..store import locks
 
     wanted = begin.wanted_locks(job, plan)
@@ -437,7 +439,8 @@ def _imports() -> None:
 
 def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Path, outcome: Outcome) -> Recorded:
     """End the run in the store and take its results over; an error names the command that does it later."""
-    from .. import record, runner
+    from .. import record
+    from ..running import runner
 
     try:
         store.end_run(run_id, outcome.state, outcome.finished, outcome.error.what if outcome.error else "")
@@ -470,7 +473,7 @@ def _and_then(remedy: str, results: Path) -> str:
 
 
 def _name_the_log(error: UpkeepError, folder: Path) -> None:
-    from ..runner import LOG
+    from ..running.runner import LOG
 
     if "log" in error.remedy:
         error.remedy = f"{error.remedy}: {folder / LOG}"

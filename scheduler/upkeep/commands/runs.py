@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from .. import config as configuration
-from .. import durations, lost
+from .. import durations
 from ..errors import OK
+from ..running import lost
 from ..store.model import RUNNING
 
 if TYPE_CHECKING:

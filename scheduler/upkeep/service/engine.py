@@ -12,9 +12,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .. import done_hosts, lost
 from ..calendar.decide import Begin, Skip, Wait
 from ..errors import NOT_RUN, UpkeepError
+from ..running import done_hosts, lost
 from ..store import RUNNING, firings, job_runs, nodes, runs
 from . import decisions
 from .book import Book, judge, note

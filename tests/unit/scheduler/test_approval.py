@@ -18,9 +18,9 @@ from upkeep.calendar.windows import Window
 from upkeep.config import Job
 from upkeep.errors import UpkeepError
 from upkeep.metrics.collect import collect
-from upkeep.occurrence import of_scheduler
-from upkeep.planned import Planned
-from upkeep.runner import Plan
+from upkeep.running.occurrence import of_scheduler
+from upkeep.running.planned import Planned
+from upkeep.running.runner import Plan
 from upkeep.store import Run, approvals, audit, firings, locks
 from upkeep.ticketing.settings import TicketSystemSettings
 

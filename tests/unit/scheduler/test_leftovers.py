@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from upkeep import leftovers, processes
+from upkeep.running import leftovers, processes
 
 
 def test_only_what_bears_the_run_s_id_is_ended() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.unit.scheduler.scheduler_rig import HOUR, MINUTE, NOON, Scheduler, job
-from upkeep.occurrence import BEGIN_WITHIN, Mine, Nothing, Theirs, if_due
+from upkeep.running.occurrence import BEGIN_WITHIN, Mine, Nothing, Theirs, if_due
 from upkeep.store import firings
 
 NIGHTLY = job("a", "0 13 * * *", changes=True, misfire=2 * HOUR)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from upkeep.planned import CHANGE, LINES, MAYBE, SHOWN, Planned
+from upkeep.running.planned import CHANGE, LINES, MAYBE, SHOWN, Planned
 
 
 def ok(host: str = "web1", task: str = "Write it", **result: Any) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from upkeep import runner
 from upkeep.errors import UpkeepError
-from upkeep.runner import extra_vars_of
+from upkeep.running import runner
+from upkeep.running.runner import extra_vars_of
 
 
 def test_a_fault_of_ours_ends_the_run_and_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

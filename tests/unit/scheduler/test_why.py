@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from upkeep.errors import NOT_RUN, WRONG_USE
-from upkeep.why import why_not_run
+from upkeep.running.why import why_not_run
 
 
 @pytest.mark.parametrize(

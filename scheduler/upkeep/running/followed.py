@@ -8,14 +8,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from ..errors import FINDINGS, HOSTS_FAILED, NOT_RUN, OK, UpkeepError
+from ..store import firings
 from . import occurrence
-from .errors import FINDINGS, HOSTS_FAILED, NOT_RUN, OK, UpkeepError
-from .store import firings
 
 if TYPE_CHECKING:
-    from .config import Config, Job
-    from .store import Run, Store
-    from .store.firings import Firing
+    from ..config import Config, Job
+    from ..store import Run, Store
+    from ..store.firings import Firing
 
 LONGEST = 86400.0
 """Seconds that another process's run is followed."""
@@ -32,7 +32,7 @@ def exit_code(run: Run) -> int:
 
 def follow(store: Store, job: Job, firing: Firing, config: Config, as_json: bool) -> int:
     """Wait for the end of what another process carries out, show it, and end with its exit code."""
-    from . import render
+    from .. import render
 
     due = render.when(firing.due, config.time_zone)
     print(
@@ -65,8 +65,8 @@ def follow(store: Store, job: Job, firing: Firing, config: Config, as_json: bool
 
 def not_due(job: Job, due: occurrence.Theirs | occurrence.Nothing, config: Config, as_json: bool) -> int:
     """Say that there is nothing to carry out, which is well."""
-    from . import render
-    from .calendar.decide import next_moment, timetable
+    from .. import render
+    from ..calendar.decide import next_moment, timetable
 
     if isinstance(due, occurrence.Theirs):
         how = "is" if due.firing.state in firings.OPEN else "was"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import NOT_RUN, WRONG_USE, UpkeepError
+from ..errors import NOT_RUN, WRONG_USE, UpkeepError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,15 +13,15 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from .errors import NOT_RUN, UpkeepError
-from .store import RUNNING, nodes
+from ..errors import NOT_RUN, UpkeepError
+from ..store import RUNNING, nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from zoneinfo import ZoneInfo
 
-    from .store import Store
+    from ..store import Store
 
 LOOK = 2.0
 """Seconds between two looks at whether its end is asked for: a person waits for that."""
@@ -29,7 +29,7 @@ SIGN = 10.0
 """Seconds between two signs of life; the others' patience is several of them (scheduler.node_lost_after)."""
 
 STOP_FILE = "stop"
-"""In the run's folder: asks ansible-playbook to end before its next play or batch (service/callback)."""
+"""In the run's folder: asks ansible-playbook to end before its next play or batch (callback/)."""
 
 
 class Alive:

@@ -26,8 +26,9 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import UNSAFE, clean_line, places, redact
 from ansible_collections.upkeep.maintenance.plugins.module_utils._harvest import Harvest
 
-from . import leftovers, paths, processes
-from .errors import NOT_RUN, WRONG_USE, UpkeepError
+from .. import paths
+from ..errors import NOT_RUN, WRONG_USE, UpkeepError
+from . import leftovers, processes
 from .why import why_not_run
 
 if TYPE_CHECKING:
@@ -411,7 +412,7 @@ def _environment(plan: Plan, ssh_folder: str, run_id: str, token: int) -> dict[s
         forced["LC_ALL"] = "C.UTF-8"  # Ansible refuses to start in any other than a UTF-8 locale
     if plan.stop_file:
         # ansible-runner puts its own folder behind what it finds here.
-        folders = [os.environ.get("ANSIBLE_CALLBACK_PLUGINS", ""), str(Path(__file__).parent / "service" / "callback")]
+        folders = [os.environ.get("ANSIBLE_CALLBACK_PLUGINS", ""), str(Path(__file__).parent / "callback")]
         forced["UPKEEP_STOP_FILE"] = plan.stop_file
         forced["ANSIBLE_CALLBACK_PLUGINS"] = ":".join(filter(None, folders))
     return {

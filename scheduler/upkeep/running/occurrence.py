@@ -16,17 +16,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .calendar.decide import PROMPT, Begin, Skip, Wait, decide, next_moment, timetable
-from .service import decisions
-from .store import RUNNING, firings, job_runs, locks
+from ..calendar.decide import PROMPT, Begin, Skip, Wait, decide, next_moment, timetable
+from ..service import decisions
+from ..store import RUNNING, firings, job_runs, locks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from .calendar.decide import Decided
-    from .config import Config, Job
-    from .store import Store
-    from .store.firings import Firing
+    from ..calendar.decide import Decided
+    from ..config import Config, Job
+    from ..store import Store
+    from ..store.firings import Firing
 
 BEGIN_WITHIN = 60.0
 """Seconds in which a process that has claimed an occurrence begins with it, beside what it waits for locks."""

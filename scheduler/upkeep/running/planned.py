@@ -26,7 +26,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .store import Run
+    from ..store import Run
 
 SHOWN = 500
 """Changes that are kept to be shown; the others are counted, and are in the digest."""

@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import paths, processes
+from .. import paths
+from . import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

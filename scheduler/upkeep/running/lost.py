@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import paths, processes
+from .. import paths
+from . import processes
 
 if TYPE_CHECKING:
-    from .store import Store
+    from ..store import Store
 
 
 def clear_up(store: Store, home: Path) -> None:

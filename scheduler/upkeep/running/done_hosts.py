@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import paths
+from .. import paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,15 +8,15 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from . import durations, inventory
-from .store import locks
+from .. import durations, inventory
+from ..store import locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .config import Job
+    from ..config import Job
+    from ..store import Run, Store
     from .runner import Plan
-    from .store import Run, Store
 
 LOOK = 1.0
 """Seconds between two looks whether what is wanted is free."""
@@ -55,7 +55,7 @@ def patiently(begin: Callable[[], Run], seconds: float) -> Run:
 
 def not_begun(store: Store, firing: int, error: locks.Busy, now: float, seconds: float) -> None:
     """Write into a firing that its run waits for another one, and for whom."""
-    from .store import firings
+    from ..store import firings
 
     with store.database.write() as connection:
         firings.put_off(connection, firing, error.holder.told(), now + seconds)
@@ -63,7 +63,7 @@ def not_begun(store: Store, firing: int, error: locks.Busy, now: float, seconds:
 
 def note(store: Store, firing: int, why: str) -> None:
     """Write into a firing what is to be told of its run."""
-    from .store import firings
+    from ..store import firings
 
     with store.database.write() as connection:
         firings.note(connection, firing, why)
