@@ -22,6 +22,7 @@ extends_documentation_fragment:
 """
 
 import atexit
+import getpass
 import os
 import tempfile
 import time
@@ -108,7 +109,8 @@ class CallbackModule(CallbackBase):
             return
         # Ansible calls nobody at a Ctrl-C, nor when it gives up between two plays.
         atexit.register(self._cut_off, os.getpid())
-        self._write(_results.run_record(str(uuid.uuid4()), self._playbook, self._check_mode, time.time()))
+        begun = (str(uuid.uuid4()), self._playbook, self._check_mode, time.time())
+        self._write(_results.run_record(*begun, actor=_user()))
 
     def _feed(self, name, data):
         for record in self._harvest.feed({"event": name, "event_data": data}):
@@ -160,6 +162,14 @@ class CallbackModule(CallbackBase):
             os.unlink(name)
         except OSError:
             self._display.vvv("upkeep: %s could not be removed" % name)
+
+
+def _user():
+    """Who runs this, for the auditor: behind sudo as well."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, in a container
+        return "uid %d" % os.getuid()
 
 
 def _event_data(result):

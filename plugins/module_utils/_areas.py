@@ -23,12 +23,13 @@ AREAS: dict[str, tuple[dict[str, Any], Callable[[Host, dict[str, Any]], dict[str
     "capacity": (capacity_options.ARGUMENT_SPEC, review_capacity),
 }
 
-_CONTRACT = ("findings", "coverage", "not_applicable")
+_ALWAYS = ("findings", "coverage", "not_applicable")
+_CONTRACT = (*_ALWAYS, "proofs")
 
 
 def review_areas(host: Host, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The reviews of the areas that ``options`` names, as one result; an area that fails does not end the others."""
-    joined: dict[str, Any] = {key: [] for key in _CONTRACT}
+    joined: dict[str, Any] = {key: [] for key in _ALWAYS}
     for area, (_spec, review_area) in AREAS.items():
         area_options = options.get(area)
         if area_options is None:
@@ -37,8 +38,12 @@ def review_areas(host: Host, options: Mapping[str, Any], check_mode: bool) -> di
         with guard.check(area + ".review.failed"):
             result = review_area(host, dict(area_options, check_mode=check_mode))
             joined[area] = {key: value for key, value in result.items() if key not in _CONTRACT}
-            for key in _CONTRACT:
-                joined[key] += result[key]
-        for key in _CONTRACT:
-            joined[key] += guard.result()[key]
+            _join(joined, result)
+        _join(joined, guard.result())
     return joined
+
+
+def _join(joined: dict[str, Any], result: Mapping[str, Any]) -> None:
+    for key in _CONTRACT:
+        if key in _ALWAYS or result.get(key):
+            joined[key] = joined.get(key, []) + result[key]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Upkeep contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The contract between modules and tickets: findings, coverage, skips.
+"""The contract between modules and tickets: findings, coverage, proofs, skips.
 
 A module of the collection collects what it saw in a :class:`Review` and returns ``review.result()`` beside what is
 particular to it. Whoever reads a result (the callback plugin, the harvest) checks it with :func:`contract_errors`.
@@ -46,6 +46,11 @@ CHECK_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){2}")
 FINDING_KEYS = ("check", "subject", "severity", "summary", "evidence", "remedy", "facts")
 """What a finding is made of, in the order in which :func:`finding` takes it."""
 
+OUTCOMES = ("passed", "failed", "cannot")
+"""How a test ended: what it was to prove holds, does not hold, or could not be looked at."""
+PROOF_KEYS = ("check", "subject", "outcome", "started", "ended", "summary", "facts")
+"""What a proof is made of, in the order in which :func:`proof` takes it."""
+
 # A line feed and a tab are no more than white space.
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 """Control characters (C0, DEL, C1: terminal escapes begin there), the marks that reorder or hide text, and lone
@@ -54,7 +59,11 @@ _ESCAPE_SEQUENCE = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]{0,4096
 
 MASK = "********"
 """What stands where a secret was."""
-_HIDDEN = r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
+# What passed a test is no password.
+_HIDDEN = (
+    r"(?:pass(?!(?:ed|es|ing)(?![a-z]))(?:word|wd|phrase)?"
+    r"|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
+)
 _HIDDEN_NAME = re.compile("(?i)" + _HIDDEN)
 # Repetitions that may begin anywhere are bounded: the cost stays linear in the text, whatever a hostile host sends.
 _SECRETS = (
@@ -236,6 +245,78 @@ def finding(
     return made
 
 
+def proof(
+    check: str,
+    subject: str,
+    outcome: str,
+    started: float,
+    ended: float,
+    summary: str,
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A proof as the contract wants it: the auditor's record of one test, cut and clean as a finding is.
+
+    ``check`` names the test (``backup.restore.sample``), ``subject`` what was tested; it is that of the findings that
+    the test can make, so that a ticket shows it. ``outcome`` is one of OUTCOMES; ``started`` and ``ended`` are seconds
+    since the epoch, on the clock of the host that was tested. ``facts`` say what was looked at and what came of it:
+    snapshot, files, bytes, digests, queries with their answers. Of facts beyond FACTS_LIMIT the largest are left out,
+    and say so.
+
+    Raises ValueError as :func:`finding` does.
+    """
+    made = {
+        "check": check,
+        "subject": clean_line(subject, SUBJECT_LIMIT),
+        "outcome": outcome,
+        "started": started,
+        "ended": max(started, ended),  # its clock may have been set back meanwhile
+        "summary": clean_line(summary, SUMMARY_LIMIT),
+        "facts": _bounded(plain(dict(facts or {}))),
+    }
+    errors = proof_errors(made)
+    if errors:
+        raise ValueError("; ".join(errors))
+    return made
+
+
+def remade_proof(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """A proof that somebody else made and :func:`proof_errors` lets pass, as :func:`remade`."""
+    return proof(**{key: candidate[key] for key in PROOF_KEYS if key in candidate})
+
+
+def proof_errors(candidate: Any) -> list[str]:
+    """What is wrong with a proof that somebody else made, as :func:`contract_errors`."""
+    if not isinstance(candidate, dict):
+        return ["a proof is a dictionary, this is %s" % _shown(candidate)]
+    errors = _text_errors(candidate, ("check", "subject", "outcome", "summary")) + _name_errors(candidate.get("check"))
+    if isinstance(candidate.get("outcome"), str) and candidate["outcome"] not in OUTCOMES:
+        errors.append("outcome is one of %s, this is %s" % (", ".join(OUTCOMES), _shown(candidate["outcome"])))
+    times = [candidate.get(key) for key in ("started", "ended")]
+    for key, value in zip(("started", "ended"), times):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
+            errors.append("%s is seconds since the epoch, this is %s" % (key, _shown(value)))
+            break
+    else:
+        if times[1] < times[0]:  # type: ignore[operator] # both are numbers here
+            errors.append("ended is no earlier than started, this is %s" % _shown(times[1]))
+    if not isinstance(candidate.get("facts", {}), dict):
+        errors.append("facts is a dictionary, this is %s" % _shown(candidate["facts"]))
+    return errors
+
+
+def _bounded(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts within FACTS_LIMIT: an auditor who cannot have the longest of them still has the others."""
+    sizes = {key: len(key) + len(str(value)) for key, value in facts.items()}
+    total = len(str(facts))
+    for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if total <= FACTS_LIMIT:
+            return facts
+        told = "(left out: %d characters)" % sizes[key]
+        facts = dict(facts, **{key: told})
+        total += len(told) - sizes[key]
+    return facts if len(str(facts)) <= FACTS_LIMIT else {"dropped": "the facts had %d names" % len(facts)}
+
+
 def remade(candidate: Mapping[str, Any]) -> dict[str, Any]:
     """A finding that somebody else made and :func:`contract_errors` lets pass, with its bounds and its cleaning.
 
@@ -248,15 +329,8 @@ def contract_errors(candidate: Any) -> list[str]:
     """What is wrong with a finding that somebody else made: one sentence each, empty when it keeps the contract."""
     if not isinstance(candidate, dict):
         return ["a finding is a dictionary, this is %s" % _shown(candidate)]
-    errors = []
-    for key in ("check", "subject", "severity", "summary"):
-        if not isinstance(candidate.get(key), str) or not candidate[key].strip():
-            errors.append("%s is a text that is not empty, this is %s" % (key, _shown(candidate.get(key))))
-    if isinstance(candidate.get("check"), str):
-        if not CHECK_NAME.fullmatch(candidate["check"]):
-            errors.append("check is named area.thing.fault in lower case, this is %s" % _shown(candidate["check"]))
-        if len(candidate["check"]) > CHECK_LIMIT:
-            errors.append("check has at most %d characters, this one has %d" % (CHECK_LIMIT, len(candidate["check"])))
+    errors = _text_errors(candidate, ("check", "subject", "severity", "summary"))
+    errors += _name_errors(candidate.get("check"))
     if isinstance(candidate.get("severity"), str) and candidate["severity"] not in SEVERITIES:
         errors.append("severity is one of %s, this is %s" % (", ".join(SEVERITIES), _shown(candidate["severity"])))
     evidence = candidate.get("evidence", [])
@@ -266,6 +340,24 @@ def contract_errors(candidate: Any) -> list[str]:
         errors.append("remedy is a text, this is %s" % _shown(candidate["remedy"]))
     if not isinstance(candidate.get("facts", {}), dict):
         errors.append("facts is a dictionary, this is %s" % _shown(candidate["facts"]))
+    return errors
+
+
+def _text_errors(candidate: dict[str, Any], keys: Iterable[str]) -> list[str]:
+    return [
+        "%s is a text that is not empty, this is %s" % (key, _shown(candidate.get(key)))
+        for key in keys
+        if not isinstance(candidate.get(key), str) or not candidate[key].strip()
+    ]
+
+
+def _name_errors(check: Any) -> list[str]:
+    errors = []
+    if isinstance(check, str):
+        if not CHECK_NAME.fullmatch(check):
+            errors.append("check is named area.thing.fault in lower case, this is %s" % _shown(check))
+        if len(check) > CHECK_LIMIT:
+            errors.append("check has at most %d characters, this one has %d" % (CHECK_LIMIT, len(check)))
     return errors
 
 
@@ -285,7 +377,7 @@ def _shown(value: Any) -> str:
 
 
 class Review:
-    """What one area saw of one host: findings, coverage, and the checks that were skipped with the reason.
+    """What one area saw of one host: findings, coverage, proofs, and the checks that were skipped with the reason.
 
     ``area`` is the first part of the names of its checks. A check runs inside :meth:`check`::
 
@@ -299,6 +391,7 @@ class Review:
         self.findings: list[dict[str, Any]] = []
         self.coverage: list[dict[str, str]] = []
         self.skipped: list[dict[str, str]] = []
+        self.proofs: list[dict[str, Any]] = []
 
     def found(
         self,
@@ -318,6 +411,22 @@ class Review:
         entry = {"check": check, "subject": clean_line(subject, SUBJECT_LIMIT)}
         if entry not in self.coverage:
             self.coverage.append(entry)
+
+    def proof(
+        self,
+        check: str,
+        subject: str,
+        outcome: str,
+        started: float,
+        ended: float,
+        summary: str,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record what was tested and how it ended, for the auditor; the arguments are those of :func:`proof`.
+
+        It is beside the findings, not in their place: a test that failed is a finding as well.
+        """
+        self.proofs.append(proof(check, subject, outcome, started, ended, summary, facts))
 
     def skip(self, check: str, why: str, how_to_force: str = "") -> None:
         """Record that a check does not apply here, why, and how to have it all the same. It is not covered."""
@@ -359,7 +468,8 @@ class Review:
     def result(self) -> dict[str, Any]:
         """The part of a module's result that the contract asks for."""
         # Not named "skipped": Ansible takes a result in which that is true for a task that did not run, and drops it.
-        return {"findings": self.findings, "coverage": self.coverage, "not_applicable": self.skipped}
+        told = {"findings": self.findings, "coverage": self.coverage, "not_applicable": self.skipped}
+        return dict(told, proofs=self.proofs) if self.proofs else told
 
 
 def places(error: BaseException) -> list[str]:

@@ -9,9 +9,10 @@ Two writers, one format: the callback plugin (a plain ``ansible-playbook`` run) 
 Records, by their ``type``:
 
 ``run``       first: ``format`` (1), ``id`` (unique: a file is recorded once), ``playbook``, ``check_mode``, ``started``
-              (seconds since the epoch)
+              (seconds since the epoch), and ``actor`` where the writer knows who began it (a login name)
 ``finding``   ``host``, ``finding`` (the contract's dictionary)
 ``coverage``  ``host``, ``coverage`` (a list of the contract's entries)
+``proof``     ``host``, ``proof`` (the contract's dictionary)
 ``host``      last but one, for each host: ``host``, ``state`` (ok | failed | unreachable), and its tasks ``ok``,
               ``changed``, ``failed``
 ``end``       last: ``finished`` (seconds since the epoch), ``state`` (a run's state, see STATES). A file without it
@@ -26,7 +27,17 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from ._findings import as_text, clean_line, contract_errors, coverage_errors, finding, redact, remade
+from ._findings import (
+    as_text,
+    clean_line,
+    contract_errors,
+    coverage_errors,
+    finding,
+    proof_errors,
+    redact,
+    remade,
+    remade_proof,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,6 +117,10 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
             kept.append({key: clean_line(entry[key], 200) for key in ("check", "subject")})
             errors = coverage_errors(kept[-1])  # cleaning may have left nothing of it
         broken.extend(errors)
+    proofs, errors = _proofs(host, result.get("proofs", []))
+    broken.extend(errors)
+    # Of a module that breaks the contract nothing good is believed.
+    yield from (record for record in proofs if not broken or record["proof"]["outcome"] != "passed")
     if broken:
         # What such a module says it covered is not believed: its finding may be the one that was unreadable.
         yield _finding(
@@ -122,8 +137,28 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
         yield _coverage(host, [*kept, {"check": CONTRACT_BROKEN, "subject": action}])
 
 
+def _proofs(host: str, candidates: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records of proofs, and what is wrong with those that are none."""
+    if not isinstance(candidates, list):
+        return [], ["proofs is a list, this is %s" % type(candidates).__name__]
+    records: list[dict[str, Any]] = []
+    broken: list[str] = []
+    for number, candidate in enumerate(candidates):
+        errors = proof_errors(candidate)
+        if not errors:
+            try:
+                records.append({"type": "proof", "host": host, "proof": remade_proof(candidate)})
+            except (ValueError, RecursionError) as error:
+                errors = [str(error)]
+        broken.extend("proof %d: %s" % (number + 1, error) for error in errors)
+    return records, broken
+
+
 def of_failure(host: str, task: str, action: str, result: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """Records of a task that failed. Whatever the module still said in its result stands, its coverage does not."""
+    """Records of a task that failed.
+
+    Whatever the module still said in its result stands; its coverage does not, nor a proof of its that passed.
+    """
     result = result or {}
     message = _message(result)
     yield _finding(
@@ -138,7 +173,7 @@ def of_failure(host: str, task: str, action: str, result: Mapping[str, Any] | No
     )
     if action.startswith(COLLECTION) and "findings" in result:
         for record in _contract_records(host, task, action, result):
-            if record["type"] == "finding":
+            if record["type"] == "finding" or (record["type"] == "proof" and record["proof"]["outcome"] != "passed"):
                 yield record
 
 
@@ -164,9 +199,12 @@ def of_stats(host: str, ok: int, changed: int, failed: int, unreachable: int) ->
     yield {"type": "host", "host": host, "state": state, "ok": ok, "changed": changed, "failed": failed}
 
 
-def run_record(run_id: str, playbook: str, check_mode: bool, started: float) -> dict[str, Any]:
-    """The first record of a file; ``run_id`` is unique (a UUID), ``started`` in seconds since the epoch."""
-    return {
+def run_record(run_id: str, playbook: str, check_mode: bool, started: float, actor: str = "") -> dict[str, Any]:
+    """The first record of a file; ``run_id`` is unique (a UUID), ``started`` in seconds since the epoch.
+
+    ``actor`` is who began the run, where that is known.
+    """
+    record = {
         "type": "run",
         "format": FORMAT,
         "id": run_id,
@@ -174,6 +212,7 @@ def run_record(run_id: str, playbook: str, check_mode: bool, started: float) -> 
         "check_mode": check_mode,
         "started": started,
     }
+    return dict(record, actor=clean_line(actor, 200)) if actor else record
 
 
 def end_record(finished: float, state: str) -> dict[str, Any]:

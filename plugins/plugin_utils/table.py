@@ -9,10 +9,11 @@ import heapq
 import textwrap
 import unicodedata
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import OUTCOMES, SEVERITIES
 
 _RANK = {severity: number for number, severity in enumerate(SEVERITIES)}
 _HEADS = ("severity", "host", "subject", "found → to do")
+_ENDED = {"passed": "passed", "failed": "failed", "cannot": "could not be carried out"}
 _KEPT = 1000
 """Findings that are held for the table at the most; all are counted."""
 
@@ -24,6 +25,7 @@ class FindingsTable:
         self.counts = dict.fromkeys(SEVERITIES, 0)
         self.hosts = {}
         self.checks = set()
+        self.proofs = dict.fromkeys(OUTCOMES, 0)
         self._worst = []
         self._number = 0
 
@@ -33,6 +35,8 @@ class FindingsTable:
             self.hosts[record["host"]] = record["state"]
         elif record["type"] == "coverage":
             self.checks.update(entry["check"] for entry in record["coverage"])
+        elif record["type"] == "proof":
+            self.proofs[record["proof"]["outcome"]] += 1
         elif record["type"] == "finding":
             found = record["finding"]
             self.counts[found["severity"]] += 1
@@ -58,6 +62,10 @@ class FindingsTable:
             len([name for name in self.checks if not name.startswith("upkeep.")]),
             hosts or "none",
         )
+        tests = sum(self.proofs.values())
+        if tests:
+            ended = ", ".join("%d %s" % (count, _ENDED[outcome]) for outcome, count in self.proofs.items() if count)
+            yield "%d test(s) on record: %s" % (tests, ended)
         shown = sorted(self._worst, reverse=True)[: max(rows, 0)]
         if shown:
             yield from _table(shown, max(columns, 60))
