@@ -16,17 +16,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line
 
+from . import paths
 from .calendar.config import (
     CalendarKeys,
     FreezeModel,
     HolidaysModel,
     after_wrong,
     freeze_of,
+    freeze_wrong,
     holidays_of,
     holidays_wrong,
     with_calendar,
@@ -162,51 +165,66 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
     if problem:
         return None, [problem]
     try:
-        model = FileModel.model_validate(_plain(tree))
+        model, problems, gone = _valid(tree, _plain(tree))
     except RecursionError:
         return None, [
             Problem(
                 0, "", "there is too much in it", f"at most {VALUES_LIMIT} values, aliases counted each time", "more"
             )
         ]
-    except ValidationError as error:
-        problems = [_problem(tree, item) for item in error.errors(include_url=False)]
-        # A mistyped key makes two of them; the one that names it comes first.
-        return None, sorted(problems, key=lambda one: (one.line, one.what != UNKNOWN))
+
+    def whole(*place: int | str) -> bool:
+        """Whether nothing of a block was left out: only then what it says as a whole can be judged."""
+        return not any(one[: len(place)] == place or place[: len(one)] == one for one in gone)
+
     jobs: dict[str, Job] = dict(BUILT_IN)
-    problems = []
+    names = sorted({*jobs, *_names_of(tree, "jobs")})
+    are_jobs = ("jobs",) not in gone
     zone = model.time_zone or system_zone()
     holidays = holidays_of(model.holidays)
     for name, given in (model.jobs or {}).items():
-        made = _job(name, given or JobModel(), path.parent)
+        made = _job(name, given or JobModel(), path.parent, whole("jobs", name))
         if not isinstance(made, Job):
             problems.append(Problem(_line(tree, ("jobs", name)), f"jobs.{name}", *made))
             continue
         timed = with_calendar(made, given or JobModel(), bool(given and given.time_limit), holidays)
         if isinstance(timed, Job):
             jobs[name] = timed
-        else:
+        elif timed[0] != "holidays" or whole("holidays"):
             problems.append(_wrong(tree, ("jobs", name), timed))
     freezes = [freeze_of(given_freeze, zone) for given_freeze in model.freezes or ()]
-    problems += [_wrong(tree, ("freezes", place), one) for place, one in enumerate(freezes) if isinstance(one, tuple)]
-    problems += [_wrong(tree, ("holidays",), wrong) for wrong in holidays_wrong(model.holidays)]
-    problems += [_wrong(tree, ("jobs", name), wrong) for name, wrong in after_wrong(jobs)]
-    notify, notify_wrong = notify_settings(model.notify, path.parent, jobs)
-    problems += [_wrong(tree, ("notify",), wrong) for wrong in notify_wrong]
-    steps = [tuple(one.to or ()) for one in (model.sla.escalate if model.sla else None) or ()]
-    problems += [_wrong(tree, ("sla", "escalate", place), wrong) for place, wrong in unknown_names(model.notify, steps)]
+    if whole("freezes"):
+        for place, one in enumerate(freezes):
+            wrong_freeze = [one] if isinstance(one, tuple) else freeze_wrong(one, names) if are_jobs else ()
+            problems += [_wrong(tree, ("freezes", place), wrong) for wrong in wrong_freeze]
+    if whole("holidays"):
+        problems += [_wrong(tree, ("holidays",), wrong) for wrong in holidays_wrong(model.holidays)]
+    problems += [_wrong(tree, ("jobs", name), wrong) for name, wrong in after_wrong(jobs, names)]
+    notify, notify_wrong = notify_settings(model.notify, path.parent, names)
+    if are_jobs and whole("notify", "channels") and whole("notify", "routes"):
+        problems += [_wrong(tree, ("notify",), wrong) for wrong in notify_wrong]
+        if whole("sla", "escalate"):
+            steps = [tuple(one.to or ()) for one in (model.sla.escalate if model.sla else None) or ()]
+            problems += [
+                _wrong(tree, ("sla", "escalate", place), wrong) for place, wrong in unknown_names(model.notify, steps)
+            ]
     ticket_systems, systems_wrong = ticket_systems_of(model.ticket_systems, path.parent)
-    problems += [_wrong(tree, ("ticket_systems", name), wrong) for name, wrong in systems_wrong]
+    problems += [
+        _wrong(tree, ("ticket_systems", name), wrong) for name, wrong in systems_wrong if whole("ticket_systems", name)
+    ]
     problems += _unreadable_inventories(tree, model, path.parent)
     hours, days_off = model.business_hours or HoursModel(), holidays if model.holidays else None
+    sla = None
     try:
         sla = sla_settings(model.sla or SlaModel(), hours, days_off, zone)
     except ValueError as error:
-        expected, _, found = str(error).partition(", found ")
-        line = _line(tree, ("business_hours",))
-        problems.append(Problem(line, "business_hours", "nobody would ever work", expected, found or "none"))
-    if problems:
-        return None, sorted(problems, key=lambda one: one.line)
+        if whole("business_hours") and whole("holidays"):
+            expected, _, found = str(error).partition(", found ")
+            line = _line(tree, ("business_hours",))
+            problems.append(Problem(line, "business_hours", "nobody would ever work", expected, found or "none"))
+    if problems or sla is None:
+        # A mistyped key makes two of them; the one that names it comes first.
+        return None, sorted(problems, key=lambda one: (one.line, one.what != UNKNOWN))
     store = model.store or StoreModel()
     config = Config(
         path=path,
@@ -224,7 +242,87 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         ticket_systems=ticket_systems,
         scheduler=scheduler_settings(model.scheduler),
     )
-    return (config if store.keep_days is None else replace(config, keep_days=store.keep_days)), []
+    if store.keep_days is not None:
+        config = replace(config, keep_days=store.keep_days)
+    return config, []
+
+
+def _valid(tree: Any, given: Any) -> tuple[FileModel, list[Problem], list[tuple[int | str, ...]]]:
+    """The model of all that is valid in the file, what is wrong with the rest, and the places that were left out.
+
+    So one mistyped key does not hide that a job comes after one that is not there.
+    """
+    problems: list[Problem] = []
+    gone: list[tuple[int | str, ...]] = []
+    while True:
+        try:
+            return FileModel.model_validate(given), problems, gone
+        except ValidationError as error:
+            items = error.errors(include_url=False)
+        # What is missing only since something was left out is no second problem.
+        problems += [_problem(tree, item) for item in items if not gone or item["type"] != "missing"]
+        # The last item of a list first: the places of the others stay.
+        for place in sorted({_left_out(given, item) for item in items}, key=_in_order, reverse=True):
+            gone.append(place)
+            block = given
+            for part in place[:-1]:
+                block = block[part]
+            del block[place[-1]]
+
+
+def _left_out(given: Any, item: Mapping[str, Any]) -> tuple[int | str, ...]:
+    """The place of the smallest part of the file without which one of pydantic's errors is not there."""
+    place: list[int | str] = []
+    for part in item["loc"][: -1 if item["type"] == "missing" else None]:
+        inside = part in given if isinstance(given, dict) else isinstance(given, list) and isinstance(part, int)
+        if not inside:
+            break
+        place.append(part)
+        given = given[part]
+    return tuple(place)
+
+
+def _in_order(place: tuple[int | str, ...]) -> list[tuple[int, str]]:
+    return [(part, "") if isinstance(part, int) else (-1, part) for part in place]
+
+
+def _names_of(tree: Any, section: str) -> list[str]:
+    """The names in a section, also of what is wrong there."""
+    block = tree.get(section)
+    return [str(name) for name in block] if isinstance(block, dict) else []
+
+
+def missing_playbooks(path: Path, config: Config) -> list[Problem]:
+    """Jobs of a file that cannot run as long as their playbook is not there: no reason to refuse the rest of it."""
+    tree, _ = _parse(path)
+    return [
+        Problem(
+            _line(tree, ("jobs", job.name, "playbook")),
+            f"jobs.{job.name}.playbook",
+            "the playbook is not there",
+            f"the file {file}",
+            "a folder" if file.is_dir() else "nothing of that name",
+        )
+        for job in config.jobs.values()
+        for file in [paths.playbook_file(job.playbook)]
+        if file is not None and not file.is_file()
+    ]
+
+
+class _Constructor(RoundTripConstructor):
+    """Leaves what only looks like a date (2026-13-45) a text: the models say, with its line, what is expected."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except YAMLError:
+            raise
+        except ValueError:
+            if not isinstance(node, ScalarNode):
+                raise
+            self.recursive_objects.pop(node, None)
+            self.constructed_objects[node] = node.value
+            return node.value
 
 
 def _parse(path: Path) -> tuple[Any, Problem | None]:
@@ -243,7 +341,9 @@ def _parse(path: Path) -> tuple[Any, Problem | None]:
             line, "", "the file is not UTF-8", "text in UTF-8", f"the byte 0x{raw[error.start]:02x}", "save it as UTF-8"
         )
     try:
-        tree = YAML(typ="rt").load(io.StringIO(text))
+        yaml = YAML(typ="rt")
+        yaml.Constructor = _Constructor
+        tree = yaml.load(io.StringIO(text))
     except DuplicateKeyError as error:
         key = re.search(r'found duplicate key "(.*?)"', error.problem or "")
         line = error.problem_mark.line + 1 if error.problem_mark else 0
@@ -319,7 +419,7 @@ def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
     place = tuple(part for part in item["loc"] if part != "[key]")
     found = _shown(item.get("input"))
     kind = item["type"]
-    key = ".".join(str(part) for part in place)
+    key = _named(tree, place)
     line = _line(tree, place)
     if kind == "extra_forbidden":
         known = _known_keys(place[:-1])
@@ -335,7 +435,7 @@ def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
     if kind == "missing":
         return Problem(
             line,
-            ".".join(str(part) for part in place[:-1]),
+            _named(tree, place[:-1]),
             f"{place[-1]} is missing",
             f"the key {place[-1]}",
             "no such key",
@@ -344,6 +444,19 @@ def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
     if FROM_ELSEWHERE in expected and isinstance(item.get("input"), str):
         found = "a text that is not shown here: it may be a secret"
     return Problem(line, key, "wrong value", expected, found)
+
+
+def _named(tree: Any, place: Sequence[int | str]) -> str:
+    """A place as people write it: without the number of an item where the file has no list (``after: weekly``)."""
+    words: list[str] = []
+    for part in place:
+        if isinstance(part, str) or isinstance(tree, list):
+            words.append(str(part))
+            try:
+                tree = tree[part]
+            except (KeyError, IndexError, TypeError):
+                tree = None
+    return ".".join(words)
 
 
 def _expected(kind: str, item: Mapping[str, Any]) -> str:
@@ -361,12 +474,16 @@ def _expected(kind: str, item: Mapping[str, Any]) -> str:
         "dict_type": "a mapping (key: value)",
         "model_type": "a mapping (key: value)",
         "model_attributes_type": "a mapping (key: value)",
-        "greater_than": f"more than {context.get('gt')}",
-        "less_than": f"less than {context.get('lt')}",
-        "greater_than_equal": f"at least {context.get('ge')}",
-        "less_than_equal": f"at most {context.get('le')}",
+        "greater_than": f"more than {_number(context.get('gt'))}",
+        "less_than": f"less than {_number(context.get('lt'))}",
+        "greater_than_equal": f"at least {_number(context.get('ge'))}",
+        "less_than_equal": f"at most {_number(context.get('le'))}",
     }
     return plain.get(kind, str(item["msg"]))
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _known_keys(place: Sequence[int | str]) -> list[str]:
@@ -419,12 +536,12 @@ def _shown(value: Any) -> str:
     return f"{name} {shown}".strip()
 
 
-def _job(name: str, given: JobModel, folder: Path) -> Job | tuple[str, str, str, str]:
-    """The job, or (what, expected, found, remedy)."""
+def _job(name: str, given: JobModel, folder: Path, whole: bool) -> Job | tuple[str, str, str, str]:
+    """The job, or (what, expected, found, remedy). ``whole``: nothing of it was left out, its playbook neither."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
         return "wrong name of a job", "letters, digits, - and _, at most 64", repr(name), "rename it"
     base = BUILT_IN.get(name)
-    if given.playbook is None and base is None:
+    if given.playbook is None and base is None and whole:
         near = difflib.get_close_matches(name, BUILT_IN, 1)
         built_in = f"playbook may be left out for the built-in jobs only: {', '.join(BUILT_IN)}"
         return (

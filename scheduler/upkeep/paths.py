@@ -73,6 +73,17 @@ def collection() -> Path:
     return Path(places[0])
 
 
+def playbook_file(playbook: str) -> Path | None:
+    """Where a job's playbook stands: a path, or one of ours. None for one of another collection, or if ours is gone."""
+    ours = playbook.removeprefix("upkeep.maintenance.")
+    if ours == playbook:
+        return Path(playbook) if "/" in playbook else None
+    try:
+        return collection() / "playbooks" / f"{ours}.yml"
+    except UpkeepError:
+        return None
+
+
 def local_inventory() -> Path:
     """The embedded inventory: this machine."""
     return collection() / "inventories" / "local"

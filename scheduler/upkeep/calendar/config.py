@@ -20,7 +20,7 @@ from .holidays import HolidayRule, Holidays, keeping
 from .windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from zoneinfo import ZoneInfo
 
     from ..config import Job
@@ -242,20 +242,36 @@ def _after(model: AfterModel) -> After:
     return After(model.job, model.outcome or usual.outcome, model.within or usual.within)
 
 
-def after_wrong(jobs: Mapping[str, Job]) -> Iterator[tuple[str, Wrong]]:
-    """What is wrong with the dependencies, by the job's name: jobs that are not there, and circles."""
+def freeze_wrong(freeze: Freeze, jobs: Collection[str]) -> Iterator[Wrong]:
+    """Jobs that a freeze names and that are not there: they would not be frozen. A pattern may be for jobs to come."""
+    for name in freeze.jobs:
+        if name not in jobs and not set(name) & set("*?["):
+            yield _no_such_job("jobs", name, jobs)
+
+
+def after_wrong(jobs: Mapping[str, Job], names: Collection[str]) -> Iterator[tuple[str, Wrong]]:
+    """What is wrong with the dependencies, by the job's name: jobs that are not there, and circles.
+
+    ``names``: of all jobs, also of those that something is wrong with.
+    """
+    told: set[frozenset[str]] = set()
     for name, job in jobs.items():
         for after in job.after:
-            if after.job not in jobs:
-                near = difflib.get_close_matches(after.job, jobs, 1)
-                remedy = f"did you mean {near[0]}?" if near else ""
-                yield name, ("after", "there is no such job", f"one of {', '.join(jobs)}", after.job, remedy)
+            if after.job not in names:
+                yield name, _no_such_job("after", after.job, names)
         circle = _circle(jobs, name)
-        if circle:
+        if circle and frozenset(circle) not in told:
+            told.add(frozenset(circle))
             yield (
                 name,
                 ("after", "it waits for itself", "no circle", " after ".join(circle), "remove one of them"),
             )
+
+
+def _no_such_job(key: str, name: str, jobs: Collection[str]) -> Wrong:
+    near = difflib.get_close_matches(name, jobs, 1)
+    remedy = f"did you mean {near[0]}?" if near else ""
+    return key, "there is no such job", f"one of {', '.join(jobs)}", name, remedy
 
 
 def _circle(jobs: Mapping[str, Job], name: str) -> list[str]:

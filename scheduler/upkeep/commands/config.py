@@ -41,15 +41,20 @@ def execute(arguments: argparse.Namespace) -> int:
         else:
             print(found)
         return OK
-    from ..config_file import check
+    from ..config_file import check, missing_playbooks
 
     config, problems = check(path, paths.home())
+    if config is not None:
+        problems = missing_playbooks(path, config)
     if arguments.json:
-        render.print_json({"configuration": str(path), "problems": problems})
-    elif config is not None:
-        print(f"{path} is well: {render.count(len(config.jobs), 'job')} ({', '.join(sorted(config.jobs))}).")
-    else:
-        for problem in problems:
-            print("\n".join(problem.error(path).lines()), file=sys.stderr)
-        print(f"{render.count(len(problems), 'problem')} in {path}", file=sys.stderr)
-    return OK if config is not None else WRONG_USE
+        render.print_json({"configuration": str(path), "usable": config is not None, "problems": problems})
+        return WRONG_USE if problems else OK
+    for problem in problems:
+        print("\n".join(problem.error(path).lines()), file=sys.stderr)
+    if problems:
+        holds = " It is in force all the same: only these jobs cannot run." if config is not None else ""
+        print(f"{render.count(len(problems), 'problem')} in {path}.{holds}", file=sys.stderr)
+        return WRONG_USE
+    assert config is not None  # without problems there is one
+    print(f"{path} is well: {render.count(len(config.jobs), 'job')} ({', '.join(sorted(config.jobs))}).")
+    return OK

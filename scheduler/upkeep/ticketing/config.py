@@ -188,7 +188,7 @@ def _wrong(name: str, model: TicketSystemModel, folder: Path) -> Iterator[Wrong]
                 "no such key",
                 _hint(model.kind, key),
             )
-    if not (model.token or (model.user and model.password)):
+    if "token" not in kind.needs and not (model.token or (model.user and model.password)):
         found = "a user without a password" if model.user else "neither"
         yield "", "credentials are missing", "token, or user and password", found, f"token: {FROM_ELSEWHERE}"
     for (of, key), (shape, expected) in _SHAPES.items():

@@ -36,7 +36,7 @@ def check(folder: Path, text: str) -> tuple[config_file.Config | None, list[conf
         ("    catch_up: twice\n", 5, "one of 'skip', 'once', 'all'", "twice"),
         ("    catch_up_limit: 51\n", 5, "at most 50", "51"),
         ("    jitter: soon\n", 5, "a duration", "soon"),
-        ("    after: weakly\n", 5, "one of weekly", "weakly"),
+        ("    after: weakly\n", 5, "one of a, capacity, patch_state, weekly", "weakly"),
         ("    after: {jobs: weekly}\n", 5, "", ""),
         ("    after: a\n", 5, "no circle", "a after a"),
         ("    after: b\n  b: {playbook: y.yml, after: a}\n", 5, "no circle", "a after b after a"),
@@ -45,6 +45,18 @@ def check(folder: Path, text: str) -> tuple[config_file.Config | None, list[conf
         ('    schedule: "every 7h from 2026-01-01"\n    holidays: next\n', 6, "skip or run", "next"),
         ("    holidays: never\n", 5, "one of 'run', 'skip', 'next', 'previous'", "never"),
         ("freezes:\n  - {name: f, from: 2026-12-20, to: 2026-12-01}\n", 6, "something after 2026-12-20", "2026-12-01"),
+        (
+            "freezes:\n  - {name: f, from: 2026-12-01, to: 2026-12-02, jobs: [b]}\n",
+            6,
+            "one of a, capacity, patch_state, weekly",
+            "b",
+        ),
+        (
+            "freezes:\n  - {name: f, from: 2026-13-45, to: 2026-12-01}\n",
+            6,
+            "a day or a time by the wall clock",
+            "2026-13-45",
+        ),
         (
             "freezes:\n  - {name: f, from: Christmas, to: 2026-12-01}\n",
             6,
@@ -188,3 +200,14 @@ def test_how_long_a_window_is_open(text: str, hours: float) -> None:
 def test_spans_less_others() -> None:
     assert list(without([(0, 10), (20, 30)], [(5, 6), (8, 22), (29, 40)])) == [(0, 5), (6, 8), (22, 29)]
     assert list(without([(0, float("inf"))], [(-5, 3)])) == [(3, float("inf"))]
+
+
+def test_a_freeze_may_name_jobs_by_a_pattern_before_they_are_there(tmp_path: Path) -> None:
+    _, problems = check(tmp_path, HEAD + "freezes:\n  - {name: f, from: 2026-12-01, to: 2026-12-02, jobs: [db_*, a]}\n")
+    assert problems == []
+
+
+def test_a_circle_is_told_once(tmp_path: Path) -> None:
+    text = "    after: b\n  b: {playbook: y.yml, after: c}\n  c: {playbook: z.yml, after: [a, weekly]}\n"
+    _, problems = check(tmp_path, HEAD + text)
+    assert [(one.key, one.found) for one in problems] == [("jobs.a.after", "a after b after c after a")]

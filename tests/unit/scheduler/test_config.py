@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import time as clock
 from datetime import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from upkeep import config, config_file
+from upkeep.cli import main
 from upkeep.durations import duration, shown
 from upkeep.errors import WRONG_USE, UpkeepError
 from upkeep.reconcile import Policy, Rule
@@ -254,6 +256,90 @@ def test_all_problems_are_found_at_once_and_in_order(tmp_path: Path) -> None:
     with pytest.raises(UpkeepError, match="forks") as told:
         config_file.read(path, HOME)
     assert "3 more problem(s): upkeep config check shows them all" in told.value.remedy
+
+
+def test_a_mistyped_key_hides_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "upkeep.yml"
+    path.write_text(
+        "jobs:\n"
+        "  a: {playbok: x.yml, after: nojob}\n"
+        "  b: {playbook: x.yml, forks: many, after: c}\n"
+        "  c: {playbook: x.yml, after: [b, {job: a, wihtin: 1d}], window: '02:00-03:00', time_limit: 2h}\n"
+        "  d: 7\n"
+        "  e: {playbook: x.yml, after: d}\n"
+        "freezes:\n"
+        "  - {name: f, from: 2026-12-20, to: 2026-12-01, jobs: [d, x]}\n"
+        "holidays: {countri: DE}\n"
+        "notify:\n"
+        "  channels: {duty: {env: X}}\n"
+        "  routes: [{to: dutty}]\n"
+        "  heartbeat: {url: {env: Y}, jobs: {d: 1d, wekly: 8d}, evry: 5m}\n"
+        "ticket_systems:\n"
+        "  t: {kind: gitlab, url: 'https://x', project: p/q}\n"
+        "  u: {kind: gitlab, url: 'https://x', project: p/q, tokn: {env: T}}\n"
+    )
+    made, problems = config_file.check(path, HOME)
+    assert made is None
+    assert [(one.line, one.key, one.what) for one in problems] == [
+        (2, "jobs.a.playbok", "unknown key"),
+        (2, "jobs.a.after", "there is no such job"),
+        (3, "jobs.b.forks", "wrong value"),
+        (4, "jobs.c.after.1.wihtin", "unknown key"),
+        (4, "jobs.c.window", "the job would never begin"),
+        (5, "jobs.d", "wrong value"),
+        (8, "freezes.0.to", "it ends before it begins"),
+        (9, "holidays.countri", "unknown key"),
+        (12, "notify.routes", "route 1 leads nowhere"),
+        (13, "notify.heartbeat.evry", "unknown key"),
+        (13, "notify.heartbeat", "there is no such job"),
+        (15, "ticket_systems.t.token", "token is missing"),
+        (16, "ticket_systems.u.tokn", "unknown key"),
+    ]
+
+
+def test_items_of_a_list_are_left_out_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "upkeep.yml"
+    rules = "".join(f"    - {{check: c{n}{', priority: P9' if n in (2, 9, 10, 11) else ''}}}\n" for n in range(12))
+    path.write_text(f"jobs: {{a: {{playbook: x.yml, after: b}}}}\ntickets:\n  rules:\n{rules}    - {{}}\n")
+    _, problems = config_file.check(path, HOME)
+    assert [one.key for one in problems] == [
+        "jobs.a.after",
+        *(f"tickets.rules.{n}.priority" for n in (2, 9, 10, 11)),
+        "tickets.rules.12",
+    ]
+
+
+def test_a_place_is_named_as_the_file_has_it(tmp_path: Path) -> None:
+    for text, key in (("after: {jobs: weekly}", "jobs.a.after.jobs"), ("after: [{jobs: x}]", "jobs.a.after.0.jobs")):
+        (tmp_path / "upkeep.yml").write_text(f"jobs:\n  a:\n    playbook: x.yml\n    {text}\n")
+        assert config_file.check(tmp_path / "upkeep.yml", HOME)[1][0].key == key
+    with pytest.raises(UpkeepError) as told:
+        read(tmp_path, "store: {keep_days: 0}\n")
+    assert told.value.expected == "more than 0"
+
+
+def test_a_playbook_that_is_not_there_is_told_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UPKEEP_HOME", str(tmp_path / "home"))
+    (tmp_path / "there.yml").touch()
+    made = read(
+        tmp_path,
+        "jobs:\n  a: {playbook: there.yml}\n  b:\n    playbook: gone.yml\n"
+        "  c: {playbook: upkeep.maintenance.nosuch}\n  d: {playbook: company.infra.patch}\n",
+    )
+    assert set(made.jobs) >= {"a", "b", "c", "d"}
+    assert main(["config", "check"]) == WRONG_USE
+    told = capsys.readouterr()
+    assert "upkeep.yml:4: jobs.b.playbook: the playbook is not there" in told.err
+    assert "upkeep.yml:5: jobs.c.playbook: the playbook is not there" in told.err
+    assert "2 problems in" in told.err and "only these jobs cannot run" in told.err
+    assert "is well" not in told.out
+    (tmp_path / "gone.yml").touch()
+    assert main(["config", "check", "--json"]) == WRONG_USE
+    document = json.loads(capsys.readouterr().out)
+    assert (document["usable"], [one["line"] for one in document["problems"]]) == (True, [5])
 
 
 def test_a_password_is_neither_taken_nor_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
