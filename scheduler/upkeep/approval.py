@@ -376,13 +376,23 @@ def _waiting(connection: Connection, run: int, now: float) -> Approval:
     approval = of_run(connection, run)
     if approval.state == approvals.ASKED and approval.until > now:
         return approval
+    why = f": {approval.why}" if approval.why else ""
     by = f" by {approval.answered_by}" if approval.answered_by else ""
     said = "expired" if approval.state == approvals.ASKED else approval.state
+    what, found, remedy = "does not wait for an answer", f"it is {said}{by}{why}", ""
+    if approval.state == approvals.APPROVED:
+        what, found = "is approved already", f"approved{by}{why}"
+        remedy = f"the scheduler applies it; without one: upkeep approve {run} --now"
+    elif approval.state == approvals.APPLIED:
+        what, found = "is applied already", f"approved{by}{why}"
+        if approval.applied_by_run is not None:
+            found += f"; applied by run {approval.applied_by_run}"
+            remedy = f"upkeep runs show {approval.applied_by_run}"
     raise UpkeepError(
-        f"the plan of run {run} does not wait for an answer",
+        f"the plan of run {run} {what}",
         expected="a plan that waits",
-        found=f"it is {said}{by}" + (f": {approval.why}" if approval.why else ""),
-        remedy=f"Make a new plan: upkeep run {approval.job} --check",
+        found=found,
+        remedy=remedy or f"make a new plan: upkeep run {approval.job} --check",
         exit_code=WRONG_USE,
     )
 

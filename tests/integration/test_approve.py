@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,10 @@ def test_what_was_approved_is_applied_and_only_as_long_as_it_is_the_same(rig: Ri
     assert (states[1]["state"], states[2]["state"], states[2]["applied_by_run"]) == ("drifted", "applied", 4)
 
     refused = rig.upkeep("approve", "2")
-    assert refused.returncode == 2 and "found:    it is applied by" in refused.stderr
+    assert refused.returncode == 2 and "is applied already" in refused.stderr
+    assert "; applied by run 4" in refused.stderr and "upkeep runs show 4" in refused.stderr
+    runs = json.loads(rig.upkeep("runs", "--json").stdout)["runs"]
+    assert {one["actor"] for one in runs} == {getpass.getuser()}, "who applies by hand is no scheduler"
 
 
 def test_what_would_change_nothing_needs_no_word_and_a_failed_check_gives_no_plan(rig: Rig) -> None:

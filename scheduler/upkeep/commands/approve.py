@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .. import config as configuration
-from ..errors import OK
+from ..errors import NOT_RUN, OK
 from . import approvals as approvals_command
 from . import run
 
@@ -36,29 +36,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Approve it."""
     from .. import approval, render
-    from ..store import open_store
+    from ..store import approvals, open_store
 
     config = configuration.load(arguments.config)
     now = time.time()
     with open_store(config.store_url, config.home) as store, store.database.write() as connection:
         number = approval.number_of(connection, arguments.run)
-        one = approval.approve(connection, number, run.actor(), arguments.why or "", now)
+        one = approval.of_run(connection, number)
+        if one.state != approvals.APPROVED or not arguments.now:  # with --now, what waits for a scheduler is applied
+            one = approval.approve(connection, number, run.actor(), arguments.why or "", now)
         firing = approval.firing_of(connection, one)
         at_work = approval.scheduler_at_work(connection, now)
     if arguments.now:
-        from ..cli import parser_for
-
-        words = ["run", one.job, "--firing", str(firing)]
-        return run.execute(
-            parser_for("run")[0].parse_args(words if not arguments.config else [*words, "--config", arguments.config])
-        )
-    told = (
-        "the scheduler applies it now"
-        if at_work
-        else f"no scheduler is at work: upkeep run {one.job} --firing {firing}"
-    )
+        return _apply(one.job, firing, arguments)
+    told = "the scheduler applies it now"
+    if not at_work:
+        told = f"no scheduler is at work; to apply it here: upkeep approve {number} --now"
     if arguments.json:
         render.print_json({"approval": approvals_command.as_json(one, True), "scheduler": at_work})
     else:
         render.console().print(render.text(f"Approved: the plan of run {one.run} of {one.job}; {told}"))
     return OK
+
+
+def _apply(job: str, firing: int, arguments: argparse.Namespace) -> int:
+    from ..cli import parser_for
+
+    words = ["run", job, "--firing", str(firing)]
+    words += ["--json"] if arguments.json else []
+    words += ["--config", arguments.config] if arguments.config else []
+    given = parser_for("run")[0].parse_args(words)
+    given.in_person = True
+    code = run.execute(given)
+    return NOT_RUN if code == run.PUT_OFF else code

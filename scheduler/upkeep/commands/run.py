@@ -98,6 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--despite-freeze", action="store_true", help="also while its job or some hosts are frozen")
     parser.add_argument("--firing", type=_positive, help=argparse.SUPPRESS)  # the scheduler's own
+    parser.set_defaults(in_person=False)  # True: a person's `approve --now`, which has a firing too
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="more in the run's log, as with ansible-playbook"
     )
@@ -183,7 +184,7 @@ def _seconds(option: str, given: str) -> float:
     from ..durations import duration
 
     try:
-        return duration(given)
+        return duration(int(given) if given.isascii() and given.isdigit() else given)
     except ValueError as error:
         raise UpkeepError(
             f"{option} is not understood", expected=str(error), found=given, remedy="correct it"
@@ -221,6 +222,11 @@ def _as_it_stands(arguments: argparse.Namespace) -> bool:
     """Whether the hosts, tags and variables are those of the job."""
     given = (arguments.inventory, arguments.limit, arguments.extra_vars, arguments.tags, arguments.skip_tags)
     return not any(given)
+
+
+def _by_scheduler(arguments: argparse.Namespace) -> bool:
+    """Whether the scheduler has started it: then nobody sees what it says, and it is tried again for what it needs."""
+    return bool(arguments.firing) and not arguments.in_person
 
 
 def _nobody_is_left(plan: Plan, mine: Mine, store: Store) -> bool:
@@ -310,7 +316,7 @@ def _run(
     from ..running.done_hosts import DoneHosts, one_play
 
     run_id = str(uuid.uuid4())
-    who = SCHEDULER if arguments.firing else actor()
+    who = SCHEDULER if _by_scheduler(arguments) else actor()
     store.note_config(config.path, who, time.time())
     run = _begin(arguments, config, job, plan, store, mine, run_id, who)
     if run is None:
@@ -356,7 +362,7 @@ def _run(
         check_mode=plan.check,
         seconds=outcome.finished - started,
     )
-    if not arguments.firing:  # beside a service too: what is sent is sent once
+    if not _by_scheduler(arguments):  # beside a service too: what is sent is sent once
         from ..service import steps
 
         steps.outgoing(store, config, OUTGOING)
@@ -398,14 +404,14 @@ def _begin(
     if arguments.wait is not None:
         patience = 0.0 if arguments.wait in ("0", "0s") else _seconds("--wait", arguments.wait)
     try:
-        return begin.patiently(registered, 0.0 if arguments.firing else patience)
+        return begin.patiently(registered, 0.0 if _by_scheduler(arguments) else patience)
     except BaseException as error:
         with contextlib.suppress(OSError):
             folder.rmdir()
         if firing is None or not isinstance(error, locks.Busy):
             raise
         begin.not_begun(store, firing, error, time.time(), PUT_OFF_SECONDS)
-        if arguments.firing:
+        if _by_scheduler(arguments):
             return None
         raise
 
@@ -420,7 +426,7 @@ def _kept_patiently(
     outcome: Outcome,
 ) -> Recorded:
     """As :func:`_kept`; under the scheduler nobody waits, so it waits for a store that is away."""
-    deadline = time.monotonic() + (KEEP_TRYING if arguments.firing else 0.0)
+    deadline = time.monotonic() + (KEEP_TRYING if _by_scheduler(arguments) else 0.0)
     while True:
         try:
             return _kept(config, store, run_id, job, folder, outcome)
@@ -448,7 +454,7 @@ def _kept(config: Config, store: Store, run_id: str, job: str | None, folder: Pa
         before = time.time() - config.keep_days * 86400
         # First the files, then the rows that say which of them may go.
         paths.prune_run_folders(config.home, before, store.run_ids(recorded_before=before), store.run_ids())
-        store.prune(time.time(), config.keep_days)
+        store.prune(time.time(), config.keep_days, config.keep_proofs_days)
     except UpkeepError as error:
         error.remedy = _and_then(error.remedy, folder / runner.RESULTS)
         raise

@@ -35,11 +35,8 @@ def follow(store: Store, job: Job, firing: Firing, config: Config, as_json: bool
     from .. import render
 
     due = render.when(firing.due, config.time_zone)
-    print(
-        f"upkeep: {job.name} of {due} is carried out by another process already; this is its result. "
-        "A run of its own: --again",
-        file=sys.stderr,
-    )
+    how = "is carried out by another process" if firing.state in firings.OPEN else "was carried out"
+    print(f"upkeep: {job.name} of {due} {how} already; this is its result. A run of its own: --again", file=sys.stderr)
     firing = occurrence.wait_for(store, firing, LONGEST)
     if firing.run is None:
         raise UpkeepError(

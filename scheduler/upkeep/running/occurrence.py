@@ -34,6 +34,8 @@ SAME_MOMENT = 60.0
 """Seconds after a due time in which a run by hand counts as that occurrence: cron lines fire within the minute."""
 EARLY = 5.0
 """Seconds before it: clocks of two machines differ by that."""
+SAME = 0.0005
+"""Seconds: times that were written and read again are the same."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,15 @@ def by_hand(store: Store, config: Config, job: Job, now: float) -> Mine | Theirs
     """The occurrence that a run of a job as it stands is, at this moment; None: a run of its own."""
     if job.schedule is None:
         return None
-    due = next_moment(timetable(config, job), now - SAME_MOMENT)
+    table = timetable(config, job)
+    due = next_moment(table, now - SAME_MOMENT)
     with store.database.write() as connection:
-        claimed = firings.between(connection, job.name, now - SAME_MOMENT, now + EARLY)
+        # A plan that was approved by hand has a firing too, at a time that no schedule has: that is no such occurrence.
+        claimed = [
+            one
+            for one in firings.between(connection, job.name, now - SAME_MOMENT, now + EARLY)
+            if abs((next_moment(table, one.due - 1) or 0.0) - one.due) < SAME
+        ]
         if claimed:
             newest = claimed[-1]
             if newest.state in (firings.SKIPPED, firings.MISSED):

@@ -196,6 +196,24 @@ def test_rejected_nothing_is_applied(patch: Patch) -> None:
     assert "rejected by anna" in told.value.found
 
 
+def test_a_second_word_says_what_became_of_the_first(patch: Patch) -> None:
+    asked = patch.asked()
+    patch.approve(asked.run)
+    with pytest.raises(UpkeepError, match="is approved already") as told:
+        patch.approve(asked.run)
+    assert (told.value.found, told.value.remedy) == (
+        "approved by anna: seen",
+        f"the scheduler applies it; without one: upkeep approve {asked.run} --now",
+    )
+    patch.scheduler.look(1)
+    patch.process(patch.scheduler.firings("patch")[0].id)
+    with pytest.raises(UpkeepError, match="is applied already") as told:
+        patch.approve(asked.run)
+    applied = asked.run + 2
+    assert told.value.found == f"approved by anna: seen; applied by run {applied}"
+    assert told.value.remedy == f"upkeep runs show {applied}"
+
+
 def test_too_late_it_expires(patch: Patch) -> None:
     asked = patch.asked()
     patch.scheduler.now = asked.until

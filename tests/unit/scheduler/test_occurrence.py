@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.unit.scheduler.scheduler_rig import HOUR, MINUTE, NOON, Scheduler, job
-from upkeep.running.occurrence import BEGIN_WITHIN, Mine, Nothing, Theirs, if_due
+from upkeep.running.occurrence import BEGIN_WITHIN, Mine, Nothing, Theirs, by_hand, if_due
 from upkeep.store import firings
 
 NIGHTLY = job("a", "0 13 * * *", changes=True, misfire=2 * HOUR)
@@ -41,3 +41,25 @@ def test_its_last_moment_holds_for_it_too(tmp_path: Path) -> None:
         if_due(one.store, one.config, NIGHTLY, DUE + 1)
         assert not isinstance(if_due(one.store, one.config, NIGHTLY, DUE + 3 * HOUR), Mine)
         assert one.states("a") == ["missed"]
+
+
+def test_by_hand_at_its_time_it_is_that_occurrence(tmp_path: Path) -> None:
+    with Scheduler(tmp_path, NIGHTLY) as one:
+        first = by_hand(one.store, one.config, NIGHTLY, DUE + 30)
+        assert isinstance(first, Mine)
+        one.begin(first.firing)
+        theirs = by_hand(one.store, one.config, NIGHTLY, DUE + 50)
+        assert isinstance(theirs, Theirs) and theirs.firing.due == DUE
+        assert by_hand(one.store, one.config, NIGHTLY, DUE + 2 * MINUTE) is None
+
+
+def test_an_approval_is_no_time_of_the_schedule(tmp_path: Path) -> None:
+    with Scheduler(tmp_path, NIGHTLY) as one:
+        approved = DUE + 10 * MINUTE
+        with one.store.database.write() as connection:
+            number = firings.claim(connection, "a", approved, node="", now=approved)
+        assert number is not None
+        assert by_hand(one.store, one.config, NIGHTLY, approved + 10) is None, "neither while it waits"
+        one.begin(number)
+        one.finish(number)
+        assert by_hand(one.store, one.config, NIGHTLY, approved + 40) is None, "nor when it is over"

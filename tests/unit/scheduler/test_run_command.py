@@ -1,12 +1,15 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `upkeep run` says when the store fails it after the run."""
+"""What `upkeep run` understands, and what it says when the store fails it after the run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from upkeep.commands.run import _and_then
+import pytest
+
+from upkeep.commands.run import _and_then, _seconds
+from upkeep.errors import UpkeepError
 
 
 def test_results_that_are_there_are_taken_over_later(tmp_path: Path) -> None:
@@ -23,3 +26,11 @@ def test_results_that_could_not_be_written_are_not_promised(tmp_path: Path) -> N
         assert "run it again" in _and_then("Make room.", results)
         assert "upkeep record" not in _and_then("Make room.", results)
         results.touch()
+
+
+def test_a_number_without_a_unit_is_seconds() -> None:
+    assert (_seconds("--wait", "2"), _seconds("--wait", "2m")) == (2.0, 120.0)
+    for wrong in ("2x", "-2", "", "²"):
+        with pytest.raises(UpkeepError, match="--wait is not understood") as told:
+            _seconds("--wait", wrong)
+        assert "or a number of seconds" in told.value.expected
