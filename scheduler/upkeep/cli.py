@@ -29,6 +29,7 @@ COMMANDS = {
     "tickets": "what is open, with its SLA clocks; acknowledge, assign, let wait, resolve",
     "sla": "what was kept of the promised times, and what was missed",
     "runs": "what ran, and how it went",
+    "proofs": "what was tested and how it ended, for the auditor: restores, loaded dumps",
     "approvals": "plans that wait for a person's word, with what they would change",
     "approve": "let a plan be applied",
     "reject": "say no to a plan",

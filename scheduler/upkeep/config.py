@@ -150,6 +150,8 @@ class Config:
     store_url: str | None = None
     """None: SQLite in ``home``."""
     keep_days: float = 400.0
+    keep_proofs_days: float = 1100.0
+    """As store/facade.py has it, which is not imported here."""
     time_zone: ZoneInfo = field(default_factory=system_zone)
     jobs: Mapping[str, Job] = field(default_factory=lambda: dict(BUILT_IN))
     policy: Policy = field(default_factory=Policy)

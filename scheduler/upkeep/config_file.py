@@ -65,6 +65,7 @@ class StoreModel(Strict):
 
     url: SecretUrl | None = None
     keep_days: Annotated[float, Field(gt=0)] | None = None
+    keep_proofs_days: Annotated[float, Field(gt=0)] | None = None
 
 
 class _RunKeys(Strict):
@@ -244,6 +245,8 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
     )
     if store.keep_days is not None:
         config = replace(config, keep_days=store.keep_days)
+    if store.keep_proofs_days is not None:
+        config = replace(config, keep_proofs_days=store.keep_proofs_days)
     return config, []
 
 

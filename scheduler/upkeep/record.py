@@ -23,13 +23,15 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
     clean_line,
     contract_errors,
     coverage_errors,
+    proof_errors,
     remade,
+    remade_proof,
 )
 from ansible_collections.upkeep.maintenance.plugins.module_utils._results import FORMAT, STATES, TASK_FAILED
 
 from .errors import FINDINGS, HOSTS_FAILED, NOT_RUN, OK, WRONG_USE, UpkeepError
 from .reconcile import RANK, Identity, is_superseded, reconcile, silent_hosts
-from .store import RUNNING, apply, runs, schema
+from .store import RUNNING, apply, proofs, runs, schema
 from .store.process import Process, is_gone, this_process
 
 if TYPE_CHECKING:
@@ -49,12 +51,16 @@ MAX_COVERAGE = 2_000_000
 """Entries of coverage of one run that are believed."""
 MAX_EVIDENCE = 128 * 1024 * 1024
 """Characters of evidence and facts of one run that are kept; of later findings the summary and remedy stay."""
+MAX_PROOFS = 100_000
+"""Proofs of one run that are kept."""
 HOST_LIMIT = 200
 CHECK_LIMIT = 200
 """Characters; PostgreSQL's index entries are bounded."""
 MAX_COUNT = 2**31 - 1
 
 BATCH = 1_000
+PROOFS_BATCH = 100
+"""Each may have 20,000 characters of facts."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Recorded:
     """Hosts that are not ok first, then by name."""
     changes: tuple[TicketChange, ...]
     """One for each ticket touched, most urgent first."""
+    proofs: dict[str, int]
+    """Proofs by outcome, all three named."""
     notes: tuple[str, ...]
     """What was not taken over, and why: sentences for a person."""
     exit_code: int
@@ -122,10 +130,13 @@ def _record(
             header.started,
             Process(node="", boot="", pid=0, start=0),  # carried out by nobody whom we could look for
             check_mode=header.check_mode,
+            actor=header.actor,
         )
     else:
         number = row.number
-    intake = _Intake(connection, reader, number)
+    named = job if job is not None else row.job if row is not None else None
+    actor = row.actor if row is not None else header.actor
+    intake = _Intake(connection, reader, number, header, named or "", actor)
     for record in records:
         intake.take(record)
     intake.flush()
@@ -155,7 +166,7 @@ def _record(
         silent = silent_hosts(intake.worst, intake.hosts_by_state) | intake.muted
         _keep_coverage(connection, intake.coverage, silent, header.check_mode, began, now)
     _keep_run(connection, number, intake, state=state, finished=finished, recorded=now, complete=complete, job=job)
-    named = job if job is not None else row.job if row is not None else None
+    proofs.seal(connection, number, actor, now)
     _keep_job_hosts(connection, named or "", header.check_mode, intake, began, at if complete else None)
     notes = [*intake.notes(), *_notes(intake, complete, header.check_mode, superseded)]
     return _answer(connection, number, told, notes, findings_limit, already=False)
@@ -169,6 +180,8 @@ class _Header:
     playbook: str
     check_mode: bool
     started: float
+    actor: str
+    """Who began it, by the file's word; "": it does not say."""
 
 
 class _Reader:
@@ -280,6 +293,7 @@ def _header(reader: _Reader, record: dict[str, Any] | None) -> _Header:
         playbook=reader.text(record, "playbook", 1000),
         check_mode=check_mode,
         started=reader.seconds(record, "started"),
+        actor=reader.text(record, "actor", 200) if record.get("actor") else "",
     )
 
 
@@ -290,6 +304,9 @@ class _Intake:
     connection: Connection
     reader: _Reader
     run: int
+    header: _Header
+    job: str
+    actor: str
     worst: dict[Identity, int] = field(default_factory=dict)
     coverage: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     covered: int = 0
@@ -299,8 +316,11 @@ class _Intake:
     bare: int = 0
     evidence: int = 0
     uncovered: int = 0
+    proofs: int = 0
+    unproven: int = 0
     end: tuple[float, str] | None = None
     _rows: list[dict[str, Any]] = field(default_factory=list)
+    _proofs: list[dict[str, Any]] = field(default_factory=list)
     _names: dict[str, str] = field(default_factory=dict)
     _pairs: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
@@ -317,6 +337,8 @@ class _Intake:
                 self._finding(record)
             case "coverage":
                 self._coverage(record)
+            case "proof":
+                self._proof(record)
             case "host":
                 self._host(record)
             case "end":
@@ -325,7 +347,7 @@ class _Intake:
                     self.reader.wrong(f"state: one of {', '.join(STATES)}", repr(state))
                 self.end = (self.reader.seconds(record, "finished"), str(state))
             case other:
-                self.reader.wrong("a record of type finding, coverage, host or end", f"type {other!r}")
+                self.reader.wrong("a record of type finding, coverage, proof, host or end", f"type {other!r}")
 
     def _name(self, record: dict[str, Any]) -> str:
         """A host's name, held in memory once."""
@@ -389,6 +411,43 @@ class _Intake:
             keys = ["run", "host", "check_name", "subject"]
             self.connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=told), self._rows)
             self._rows = []
+        proofs.keep(self.connection, self._proofs)
+        self._proofs = []
+
+    def _proof(self, record: dict[str, Any]) -> None:
+        host = self._name(record)
+        candidate = record.get("proof")
+        wrong = proof_errors(candidate)
+        if wrong or not isinstance(candidate, dict):
+            self.reader.wrong("a proof that keeps the contract", "; ".join(wrong))
+        if self.proofs >= MAX_PROOFS:
+            self.unproven += 1
+            return
+        self.proofs += 1
+        try:
+            made = remade_proof(candidate)
+        except (ValueError, RecursionError) as error:
+            self.reader.wrong("a proof that keeps the contract", str(error))
+        self._proofs.append(
+            {
+                "run": self.run,
+                "run_id": self.header.id,
+                "began": self.header.started,
+                "job": self.job,
+                "playbook": self.header.playbook,
+                "actor": self.actor,
+                "host": host,
+                "check_name": made["check"],
+                "subject": made["subject"],
+                "outcome": made["outcome"],
+                "started": float(made["started"]),
+                "ended": float(made["ended"]),
+                "summary": made["summary"],
+                "facts": made["facts"],
+            }
+        )
+        if len(self._proofs) >= PROOFS_BATCH:
+            self.flush()
 
     def _coverage(self, record: dict[str, Any]) -> None:
         host = self._name(record)
@@ -429,6 +488,8 @@ class _Intake:
             )
         if self.bare:
             notes.append(f"{self.bare} findings were kept without their evidence: this run brought too much of it.")
+        if self.unproven:
+            notes.append(f"{self.unproven} proofs beyond the first {MAX_PROOFS} were not kept.")
         if self.uncovered:
             notes.append(f"{self.uncovered} entries of coverage beyond the first {MAX_COVERAGE} were not believed.")
         return notes
@@ -561,6 +622,7 @@ def _answer(
         findings=detail.findings,
         hosts=detail.hosts,
         changes=tuple(told),
+        proofs=proofs.count(connection, number),
         notes=tuple(notes),
         exit_code=exit_code(detail.run),
     )

@@ -53,6 +53,8 @@ COLOURS = {
     "timed_out": "red",
     "error": "red",
     "running": "cyan",
+    "passed": "green",
+    "cannot": "yellow",
     "missing": "bold red",
     "hint": "yellow",
 }
@@ -69,7 +71,7 @@ SHOWN_HOSTS = 4
 """Names of hosts in one line of progress."""
 
 _TIMES = frozenset(
-    {"started", "finished", "recorded", "opened", "updated", "acknowledged", "resolved", "cleared"}
+    {"started", "ended", "finished", "recorded", "opened", "updated", "acknowledged", "resolved", "cleared"}
     | {"first_seen", "last_seen", "at", "since", "until", "due", "done"}
 )
 
@@ -288,6 +290,7 @@ def recorded_as_json(recorded: Recorded) -> dict[str, Any]:
         "findings": recorded.findings,
         "findings_total": sum(recorded.run.counts.values()),
         "tickets": recorded.changes,
+        "proofs": recorded.proofs,
         "hosts": recorded.hosts,
         "notes": recorded.notes,
         "already_recorded": recorded.already,
@@ -300,8 +303,16 @@ def show_recorded(out: Console, recorded: Recorded) -> None:
     show_findings(out, recorded.findings, recorded.run.counts, more=f"upkeep runs show {recorded.run.number}")
     out.print()
     show_changes(out, recorded.changes)
+    if any(recorded.proofs.values()):
+        out.print(text(f"Proofs: {proofs_line(recorded.proofs)}: upkeep proofs --run {recorded.run.number}"))
     for note in recorded.notes:
         out.print(text(note, "yellow"))
+
+
+def proofs_line(counts: Mapping[str, int]) -> str:
+    """ "3 passed, 1 failed"."""
+    said = {"passed": "passed", "failed": "failed", "cannot": "could not be carried out"}
+    return ", ".join(f"{counts[outcome]} {words}" for outcome, words in said.items() if counts.get(outcome))
 
 
 def show_findings(out: Console, findings: Sequence[Finding], counts: Mapping[str, int], more: str = "") -> None:

@@ -105,7 +105,8 @@ def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
     detail = store.run(int(which) if which.isdigit() else which)
     run = detail.run
     if as_json:
-        render.print_json({"run": run, "hosts": detail.hosts, "findings": detail.findings})
+        document = {"run": run, "hosts": detail.hosts, "findings": detail.findings, "proofs": detail.proofs}
+        render.print_json(document)
         return
     out = render.console()
     for name, value in (
@@ -129,6 +130,8 @@ def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
         out.print(render.table(("host", "state", "tasks ok", "changed", "failed"), rows))
         out.print()
     render.show_findings(out, detail.findings, run.counts)
+    if any(detail.proofs.values()):
+        out.print(render.text(f"Proofs: {render.proofs_line(detail.proofs)}: upkeep proofs --run {run.number}"))
 
 
 def _cancel(which: str, as_json: bool, store: Store) -> None:

@@ -236,7 +236,7 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
     clocks = sla.of_ticket(ticket, now, config.sla)
     if arguments.json:
         more = {"entries": detail.entries, "history": detail.history, "learned": detail.learned}
-        more["images"] = detail.images
+        more |= {"images": detail.images, "proofs": detail.proofs}
         render.print_json({**_plain(ticket), "sla": clocks, **more, "hints": hints(ticket)})
         return
     out = render.console()
@@ -289,6 +289,12 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
     shown = sum(1 for entry in detail.entries if entry.cleared is None)
     if ticket.entries > shown:
         out.print(render.text(f"… and {ticket.entries - shown} more"))
+    if detail.proofs:
+        out.print()
+        out.print(render.text("Tested last", "bold"))
+    for proof in detail.proofs:
+        about = f"{render.when(proof.started, zone)}  {proof.outcome}: {proof.host}  {proof.subject}: {proof.summary}"
+        out.print(render.indented(f"{about} (upkeep proofs show {proof.number})", 2))
     out.print()
     out.print(render.text("History", "bold"))
     for event in detail.history:

@@ -1,6 +1,9 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Once a day: what is older than ``store.keep_days`` is forgotten, also when no run ends to do it."""
+"""Once a day: what is older than ``store.keep_days`` is forgotten, also when no run ends to do it.
+
+Proofs have a time of their own, ``store.keep_proofs_days``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def step(store: Store, config: Config, now: float) -> int:
     before = now - config.keep_days * 86400
     # First the files, then the rows that say which of them may go.
     folders = paths.prune_run_folders(config.home, before, store.run_ids(recorded_before=before), store.run_ids())
-    pruned = store.prune(now, config.keep_days)
+    pruned = store.prune(now, config.keep_days, config.keep_proofs_days)
     with store.database.write() as connection:
         firings.forget_lost(connection, now)
         gone = firings.prune(connection, before)
@@ -28,4 +31,4 @@ def step(store: Store, config: Config, now: float) -> int:
         with contextlib.suppress(FileNotFoundError):  # its process has ended well meanwhile
             if log.stat().st_mtime < before:
                 log.unlink()
-    return folders + gone + pruned.runs + pruned.findings + pruned.tickets
+    return folders + gone + pruned.runs + pruned.findings + pruned.tickets + pruned.proofs

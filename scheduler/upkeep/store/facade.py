@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import exists, select, update
 
 from ..errors import UpkeepError
-from . import audit, errors, firings, locks, mirrors, runs, schema, tickets
+from . import audit, errors, firings, locks, mirrors, proofs, runs, schema, tickets
 from .model import RESOLVED, RUN_STATES, RUNNING, UNRESOLVED, UPKEEP, Pruned
 from .process import this_process
 
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .database import Database
-    from .model import Run, RunDetail, Ticket, TicketDetail
+    from .model import Proof, Run, RunDetail, Ticket, TicketDetail
 
 DAY = 86400.0
+PROOF_DAYS = 1100.0
+"""Three years: what ISO/IEC 27001 certifies for, so that an auditor can look through the whole of it."""
 
 
 class Store:
@@ -186,7 +189,8 @@ class Store:
         """
         self._mark_lost()
         with self.database.read() as connection:
-            return runs.detail(connection, runs.one(connection, which), findings)
+            detail = runs.detail(connection, runs.one(connection, which), findings)
+            return replace(detail, proofs=proofs.count(connection, detail.run.number))
 
     def tickets(
         self,
@@ -267,12 +271,34 @@ class Store:
             tickets.comment(connection, number, actor, text, now)
         return self.ticket(number)
 
-    def prune(self, now: float, keep_days: float) -> Pruned:
+    def proofs(
+        self,
+        *,
+        host: str | None = None,
+        check: str | None = None,
+        subject: str | None = None,
+        outcome: str | None = None,
+        run: int | None = None,
+        since: float | None = None,
+        limit: int = 50,
+    ) -> list[Proof]:
+        """The newest proofs, newest first. ``check``: it, or all that begin with it and a dot."""
+        with self.database.read() as connection:
+            return proofs.listed(
+                connection, host=host, check=check, subject=subject, outcome=outcome, run=run, since=since, limit=limit
+            )
+
+    def proof(self, number: int) -> Proof:
+        """One proof; UpkeepError (WRONG_USE) when there is none with this number."""
+        with self.database.read() as connection:
+            return proofs.one(connection, number)
+
+    def prune(self, now: float, keep_days: float, keep_proofs_days: float = PROOF_DAYS) -> Pruned:
         """Retention: remove what is older than ``keep_days`` days and shown by no ticket.
 
         Tickets go when they were resolved before, with their entries. Open ones stay, with all of theirs but those that
         were cleared before: a ticket that is always open, as there are always patches pending, must not grow for ever.
-        Those into which people wrote what they learned stay as well.
+        Those into which people wrote what they learned stay as well. Proofs have a time of their own.
         """
         from . import outbox  # only here: start-up time is a feature
 
@@ -299,4 +325,5 @@ class Store:
             connection.execute(sql_delete(schema.job_hosts).where(schema.job_hosts.c.seen < before))
             outbox.prune(connection, before)
             mirrors.clamp(connection)
-        return Pruned(runs=removed_runs, findings=removed, tickets=removed_tickets)
+            removed_proofs = proofs.prune(connection, now - keep_proofs_days * DAY, now)
+        return Pruned(runs=removed_runs, findings=removed, tickets=removed_tickets, proofs=removed_proofs)

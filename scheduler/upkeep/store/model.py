@@ -86,6 +86,8 @@ class RunDetail:
     run: Run
     hosts: tuple[HostState, ...]
     findings: tuple[Finding, ...]
+    proofs: dict[str, int] = field(default_factory=dict)
+    """Its proofs by outcome, all three named."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,33 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """The auditor's record of one test. ``number`` is for people, and never used twice."""
+
+    number: int
+    host: str
+    check: str
+    subject: str
+    outcome: str
+    """passed | failed | cannot (it could not be carried out)."""
+    started: float
+    ended: float
+    """By the clock of the host that was tested."""
+    summary: str
+    facts: dict[str, Any]
+    run: int
+    """Its run's number: the run itself may be forgotten already."""
+    run_id: str
+    job: str
+    """ "": of no job."""
+    playbook: str
+    actor: str
+    """Who ran it; "" when the results file came from elsewhere and does not say."""
+    digest: str
+    """SHA-256 of all of this but the numbers."""
+
+
+@dataclass(frozen=True)
 class TicketDetail:
     """A ticket with its entries (open and worst first, bounded) and its history (oldest first)."""
 
@@ -234,6 +263,8 @@ class TicketDetail:
     """What earlier tickets taught, the nearest first."""
     images: tuple[Image, ...] = ()
     """Where it is mirrored to, by system."""
+    proofs: tuple[Proof, ...] = ()
+    """The latest tests of what its entries are about (the same host and subject), newest first for each."""
 
 
 @dataclass(frozen=True)
@@ -262,3 +293,4 @@ class Pruned:
     runs: int
     findings: int
     tickets: int
+    proofs: int = 0

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.dialects import postgresql
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration. Revisions are numbers of four digits, so that an older Upkeep knows a newer store."""
 
 VERSION_TABLE = "upkeep_schema"
@@ -427,6 +427,34 @@ audit = Table(
     Column("digest", String(64), nullable=False),
     Index(None, "at"),
     Index(None, "object"),
+)
+
+# What was tested and how it ended, for the auditor. It outlives its run, so it says itself who ran it, and as what.
+proofs = Table(
+    "proofs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("run", Integer, nullable=False),
+    Column("run_id", String(200), nullable=False),
+    # When the run began: retention takes the proofs of a run together.
+    Column("began", Double, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("playbook", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("check_name", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("outcome", String(10), nullable=False),
+    Column("started", Double, nullable=False),
+    Column("ended", Double, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    # Of the content: see store/proofs.py.
+    Column("digest", String(64), nullable=False),
+    UniqueConstraint("run", "host", "check_name", "subject", "started"),
+    Index(None, "began"),
+    Index(None, "started"),
+    Index("ix_proofs_host_subject_started", "host", "subject", "started"),
 )
 
 

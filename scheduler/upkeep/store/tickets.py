@@ -12,7 +12,7 @@ from sqlalchemy import and_, exists, func, insert, or_, select, update
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, clean_line
 
 from ..errors import UpkeepError
-from . import audit, mirrors, schema
+from . import audit, mirrors, proofs, schema
 from .model import (
     ACKNOWLEDGED,
     OPEN,
@@ -173,6 +173,7 @@ def detail(connection: Connection, number: int, limit: int) -> TicketDetail:
         images=tuple(
             Image(link.system, link.shown, link.url, link.state) for link in mirrors.of_ticket(connection, number)
         ),
+        proofs=tuple(proofs.latest(connection, ((entry.host, entry.subject) for entry in entries))),
     )
 
 

@@ -23,6 +23,7 @@ WHOLE = """\
 store:
   url: sqlite:///state/upkeep.db
   keep_days: 30
+  keep_proofs_days: 2000
 inventory: hosts
 time_zone: Europe/Berlin
 jobs:
@@ -62,6 +63,7 @@ def read(folder: Path, text: str | bytes) -> config.Config:
 def test_all_that_may_stand_in_it(tmp_path: Path) -> None:
     made = read(tmp_path, WHOLE)
     assert made.store_url == f"sqlite:///{tmp_path}/state/upkeep.db"
+    assert made.keep_proofs_days == 2000.0
     assert (made.keep_days, made.inventory, made.time_zone.key) == (30.0, (str(tmp_path / "hosts"),), "Europe/Berlin")
     assert made.policy == Policy((Rule("patch.*", "host", "P1"), Rule("*.noise", ignore=True)), 7 * 86400.0)
     assert (made.sla.targets["P1"].react, made.sla.targets["P1"].solve) == (300.0, 3600.0)
@@ -108,7 +110,7 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path, text: str) -> None:
             "chekc",
             "did you mean check?",
         ),
-        ("store:\n  urll: x\n", "2 store.urll: unknown key", "one of url, keep_days", "urll", "did you mean url?"),
+        ("store:\n  urll: x\n", "2 store.urll: unknown key", "one of url, keep_days, keep_proofs_days", "urll", "did you mean url?"),
         (
             "sla:\n  P1:\n    reakt: 5m\n",
             "3 sla.P1.reakt: unknown key",
