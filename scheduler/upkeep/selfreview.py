@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from .config import Config, Job
-    from .store import Store
+    from .store import Store, marks
     from .store.firings import Firing, JobState
     from .store.model import Run
 
@@ -90,8 +90,8 @@ OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HE
 """The same on whichever node one looks."""
 OURS = (*OF_THE_STORE, ROOM, UNREADABLE, NOT_RUN)
 
-_LAST = "selfreview.last"
-_WHAT = "selfreview.what"
+_LAST = "self-review"
+"""The mark of its last record, with a digest of what was found."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,19 @@ class Standing:
 
 def step(store: Store, config: Config, now: float) -> int:
     """Look, and record what changed; the number of faults that were recorded. Raises UpkeepError for the store."""
+    from .store import marks
+
     node = this_node()
     with store.database.read() as connection:
         since, unknown = _since(connection, config, now)
     if unknown:
         with store.database.write() as connection:
-            for name in unknown:
-                _remember(connection, name, int(now))
+            for name, schedule in unknown.items():
+                marks.make(connection, name, now, schedule)
     with store.database.read() as connection:
         made = look(connection, config, store.database.place.path, now, since)
         standing = _standing(connection)
-        last, what = _recall(connection, _LAST), _recall(connection, _WHAT)
+        last = marks.read(connection, _LAST)
     ignored = {check for check in OURS if config.policy.of_check(check).ignore}
     homes = {(one.check, one.subject): one.host for one in standing if one.check in OF_THE_STORE}
     found = {
@@ -127,12 +129,11 @@ def step(store: Store, config: Config, now: float) -> int:
         if one["check"] not in ignored
     }
     digest = _digest(node, found)
-    if not _is_news(node, made, found, standing, now, last, digest == what):
+    if not _is_news(node, made, found, standing, now, last, digest):
         return 0
     _record(store, config, node, made, found, standing, now)
     with store.database.write() as connection:
-        _remember(connection, _LAST, int(now))
-        _remember(connection, _WHAT, digest)
+        marks.make(connection, _LAST, now, digest)
     return len(found)
 
 
@@ -151,11 +152,12 @@ def _is_news(
     found: Mapping[Key, Mapping[str, Any]],
     standing: Sequence[Standing],
     now: float,
-    last: int | None,
-    same: bool,
+    last: marks.Mark | None,
+    digest: str,
 ) -> bool:
     """Whether it is worth a record: something came, went or changed, or a day has passed. Pure."""
-    age = now - last if last is not None and last <= now else float("inf")  # a clock that was set back
+    age = now - last.at if last is not None and last.at <= now else float("inf")  # a clock that was set back
+    same = last is not None and last.what == digest
     if found and age >= AGAIN:
         return True
     covered = {entry["check"] for entry in made.coverage}
@@ -480,20 +482,20 @@ def _when(moment: float, zone: Any) -> str:
 # --- what it remembers, and how it is recorded ------------------------------------------------------------------------
 
 
-def _since(connection: Connection, config: Config, now: float) -> tuple[dict[str, float], list[str]]:
-    """From when on each job's schedule counts, and the names under which that is to be remembered."""
-    from .store import firings
+def _since(connection: Connection, config: Config, now: float) -> tuple[dict[str, float], dict[str, str]]:
+    """From when on each job's schedule counts; and the marks to be made, by name, of schedules that were not known."""
+    from .store import firings, marks
 
     states = firings.job_states(connection)
-    since, unknown = {}, []
+    since, unknown = {}, {}
     for job in config.jobs.values():
         if job.schedule is None:
             continue
-        zone = config.zone_of(job).key
-        name = "selfreview." + hashlib.sha256(f"{job.name}\n{job.schedule_text}\n{zone}".encode()).hexdigest()[:40]
-        known = _recall(connection, name)
+        name, schedule = f"schedule of {job.name}", f"{job.schedule_text} ({config.zone_of(job).key})"
+        mark = marks.read(connection, name)
+        known = mark.at if mark is not None and mark.what == schedule else None
         if known is None:
-            unknown.append(name)
+            unknown[name] = schedule
         state = states.get(job.name)
         # What the scheduler decided before this schedule was there was another schedule's.
         since[job.name] = max(now if known is None else known, state.since if state is not None else 0.0)
@@ -522,25 +524,10 @@ def _standing(connection: Connection) -> list[Standing]:
     return [one for one in found if one.check != NOT_RUN or one.subject in OURS]
 
 
-def _recall(connection: Connection, name: str) -> int | None:
-    from sqlalchemy import select
-
-    from .store import schema
-
-    return connection.scalar(select(schema.cursors.c.value).where(schema.cursors.c.name == name))
-
-
-def _remember(connection: Connection, name: str, value: int) -> None:
-    from .store import schema
-
-    statement = schema.upsert(connection, schema.cursors).values(name=name, value=value)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
-
-
-def _digest(node: str, found: Mapping[Key, Mapping[str, Any]]) -> int:
-    """A number that stands for what was found."""
+def _digest(node: str, found: Mapping[Key, Mapping[str, Any]]) -> str:
+    """What was found, in short."""
     text = repr((node, sorted((*key, one["severity"]) for key, one in found.items())))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _record(

@@ -16,7 +16,7 @@ from tests.unit.scheduler.notify_rig import DISK, HOUR, MINUTE, PATCH, World, at
 from upkeep.notify import heartbeat, plan
 from upkeep.notify.settings import EVENTS, Heartbeat, Rate, Route
 from upkeep.secret import SecretPlace
-from upkeep.store import notices, open_store
+from upkeep.store import marks, open_store
 
 from .test_store_postgresql import Server, server, url  # noqa: F401 - fixtures
 
@@ -87,8 +87,8 @@ def test_the_heartbeat_s_marks(world: World, monkeypatch: pytest.MonkeyPatch) ->
     )
     assert heartbeat.step(world.store, world.config, world.now) == 0
     with world.store.database.read() as connection:
-        assert heartbeat.failing_since(connection) == int(world.now)
-        assert notices.cursor(connection, heartbeat.SINCE) == int(world.now)
+        assert heartbeat.failing_since(connection) == world.now
+        assert marks.read(connection, heartbeat.SINCE) == (world.now, "")
     monkeypatch.setattr(heartbeat, "call", lambda _beat: "")
     assert heartbeat.step(world.store, world.config, world.now + 60) == 1
     assert heartbeat.step(world.store, world.config, world.now + 120) == 0

@@ -452,7 +452,7 @@ def test_a_heartbeat_that_is_not_accepted_is_known_and_hides_its_url(tmp_path: P
     web.answers = [(404, "no such check")]
     assert heartbeat.step(world.store, world.config, world.now) == 0
     with world.store.database.read() as connection:
-        assert heartbeat.failing_since(connection) == int(world.now)
+        assert heartbeat.failing_since(connection) == world.now
     assert "answer 404" in "".join(said) and TOKEN not in "".join(said)
     for hours, expected in ((1, []), (25, [selfreview.HEARTBEAT])):  # then it is a ticket
         web.answers = [(404, "no such check")]

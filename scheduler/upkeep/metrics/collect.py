@@ -21,7 +21,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 
 from .. import sla
 from ..calendar.decide import outlook, timetable
-from ..store import RESOLVED, RUN_STATES, RUNNING, TICKET_STATES, approvals, mirrors, runs, schema
+from ..store import RESOLVED, RUN_STATES, RUNNING, TICKET_STATES, approvals, cursors, runs, schema
 from ..store import tickets as store_tickets
 from ..store.firings import SKIPPED, STATES
 from ..store.model import WAITING
@@ -434,9 +434,7 @@ def _scheduler(connection: Connection, figures: Figures, now: float) -> None:
     waiting = schema.approvals.c
     asked = select(func.count()).where(waiting.state == approvals.ASKED, waiting.until > now)
     figures.approvals = connection.scalar(asked) or 0
-    last = connection.scalar(select(func.max(schema.ticket_history.c.id))) or 0
-    cursors = select(schema.cursors).where(mirrors.of_readers()).limit(MAX_QUEUES)
-    figures.behind = {row.name: max(0, last - row.value) for row in connection.execute(cursors)}
+    figures.behind = cursors.behind(connection, MAX_QUEUES)
     figures.oldest_run = connection.scalar(select(func.min(schema.runs.c.started)))
 
 

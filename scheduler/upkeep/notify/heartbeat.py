@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from ..errors import UpkeepError
-from ..store import notices, outbox, schema
+from ..store import marks, outbox, schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .settings import Heartbeat
 
 CALLED = "heartbeat"
-"""Cursors: when it was called last with success; since when it has been looked after; since when calls fail."""
+"""Marks: when it was called last with success; since when it has been looked after; since when calls fail."""
 SINCE = "heartbeat since"
 FAILING = "heartbeat failing"
 MUTE = 3600.0
@@ -42,27 +42,27 @@ def step(store: Store, config: Config, now: float) -> int:
     if beat is None:
         return 0
     with store.database.read() as connection:
-        called, since = notices.cursor(connection, CALLED), notices.cursor(connection, SINCE)
-        late = late_jobs(connection, beat, now, since)
+        called, since = marks.read(connection, CALLED), marks.read(connection, SINCE)
+        late = late_jobs(connection, beat, now, since.at if since else None)
         mute = is_mute(connection, config, now)
     if since is None:
         with store.database.write() as connection:
-            notices.move_cursor(connection, int(now), SINCE)
+            marks.make(connection, SINCE, now)
     why = f"{', '.join(late)} not on time" if late else "no channel delivers" if mute else ""
     _say(f"no heartbeat: {why}" if why else "")
     if why:
         return 0
     # A moment in the future was written under a wrong clock.
-    if called is not None and called <= now < called + beat.every:
+    if called is not None and called.at <= now < called.at + beat.every:
         return 0
     wrong = call(beat)
     with store.database.write() as connection:
         if wrong:
-            if not notices.cursor(connection, FAILING):
-                notices.move_cursor(connection, int(now), FAILING)
+            if marks.read(connection, FAILING) is None:
+                marks.make(connection, FAILING, now)
         else:
-            notices.move_cursor(connection, int(now), CALLED)
-            notices.move_cursor(connection, 0, FAILING)
+            marks.make(connection, CALLED, now)
+            marks.remove(connection, FAILING)
     _say(f"the heartbeat in {beat.url} was not accepted: {wrong}" if wrong else "")
     return 0 if wrong else 1
 
@@ -99,7 +99,8 @@ def is_mute(connection: Connection, config: Config, now: float) -> bool:
 
 def failing_since(connection: Connection) -> float | None:
     """Since when the URL does not accept our calls; None: it does. For the self-review: nobody else would notice."""
-    return notices.cursor(connection, FAILING) or None
+    mark = marks.read(connection, FAILING)
+    return mark.at if mark else None
 
 
 def call(beat: Heartbeat) -> str:

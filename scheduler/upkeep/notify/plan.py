@@ -21,7 +21,7 @@ from .. import escalation
 from ..outbox import SENDING
 from ..outbox import WAITING as UNSENT
 from ..reconcile import PRIORITIES
-from ..store import notices, tickets
+from ..store import cursors, notices, tickets
 from ..store import outbox as box
 from ..store.model import RESOLVED as IS_RESOLVED
 from ..store.notices import DROPPED, HELD, TOLD, WAITING
@@ -101,8 +101,8 @@ def outlook(
 
 def _anything(connection: Connection, settings: Settings, now: float) -> bool:
     """Whether there may be something to do: the write lock is not taken for nothing."""
-    cursor = notices.cursor(connection)
-    if cursor is None or notices.last_line(connection) != cursor or notices.any_due(connection, now, now + NEVER):
+    cursor = cursors.read(connection, notices.CURSOR)
+    if cursor is None or cursors.end_of_history(connection) != cursor or notices.any_due(connection, now, now + NEVER):
         return True
     repeating = [route for route in settings.ways() if route.repeat_every]
     if not repeating:
@@ -138,7 +138,7 @@ class _Planner:
 
     def read(self) -> None:
         """Take in what has happened since the last time."""
-        cursor, last = notices.cursor(self.connection), notices.last_line(self.connection)
+        cursor, last = cursors.read(self.connection, notices.CURSOR), cursors.end_of_history(self.connection)
         if cursor is None:
             # The first time: what is open is told as if it came now, what was before is not.
             found = [
@@ -151,7 +151,7 @@ class _Planner:
             lines = notices.lines_after(self.connection, cursor, LINES)
             found, cursor = happenings(lines), lines[-1].id
         self._note(found)
-        notices.move_cursor(self.connection, cursor)
+        cursors.move(self.connection, notices.CURSOR, cursor)
 
     def _note(self, found: Sequence[Happening]) -> None:
         known = tickets.of_numbers(self.connection, {one.ticket for one in found})

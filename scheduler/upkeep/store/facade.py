@@ -12,7 +12,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import exists, select, update
 
 from ..errors import UpkeepError
-from . import audit, errors, firings, locks, mirrors, proofs, runs, schema, tickets
+from . import audit, cursors, errors, firings, locks, proofs, runs, schema, tickets
 from .model import RESOLVED, RUN_STATES, RUNNING, UNRESOLVED, UPKEEP, Pruned
 from .process import this_process
 
@@ -324,6 +324,6 @@ class Store:
             connection.execute(sql_delete(schema.coverage).where(schema.coverage.c.at < before))
             connection.execute(sql_delete(schema.job_hosts).where(schema.job_hosts.c.seen < before))
             outbox.prune(connection, before)
-            mirrors.clamp(connection)
+            cursors.clamp(connection)
             removed_proofs = proofs.prune(connection, now - keep_proofs_days * DAY, now)
         return Pruned(runs=removed_runs, findings=removed, tickets=removed_tickets, proofs=removed_proofs)

@@ -7,15 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, exists, func, or_, select, update
+from sqlalchemy import and_, case, exists, or_, select, update
 
-from . import notices, schema
+from . import schema
 from .model import RESOLVED, HistoryLine
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import Connection, Row
 
 GONE, LOST = "gone", "lost"
 """States of an image that was removed there: nothing is said to it any more; or it is to be made anew."""
@@ -26,7 +26,6 @@ COMMENTS_KEPT = 2000
 
 _LINKS = schema.external_tickets
 _HISTORY = schema.ticket_history
-_CURSORS = schema.cursors
 _TICKETS = schema.tickets
 _OUTBOX = schema.outbox
 
@@ -116,46 +115,16 @@ class Line:
     line: HistoryLine
 
 
-def cursor(connection: Connection, name: str) -> int | None:
-    """How far a reader has come; None for one that never read."""
-    return connection.scalar(select(_CURSORS.c.value).where(_CURSORS.c.name == name))
-
-
-def move(connection: Connection, name: str, value: int) -> None:
-    """Write down how far a reader has come."""
-    statement = schema.upsert(connection, _CURSORS).values(name=name, value=value)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
-
-
-def end_of_history(connection: Connection) -> int:
-    """The newest line's id; 0 when there is none."""
-    return connection.scalar(select(func.max(_HISTORY.c.id))) or 0
-
-
-def clamp(connection: Connection) -> None:
-    """Bring readers back to the end of history, in the transaction in which retention removes lines.
-
-    SQLite gives the numbers of removed newest lines again: a reader beyond them would not see the new ones.
-    """
-    end = end_of_history(connection)
-    connection.execute(update(_CURSORS).where(of_readers(), _CURSORS.c.value > end).values(value=end))
-
-
-def of_readers() -> ColumnElement[bool]:
-    """Which cursors are over history: beside them self-review and heartbeat keep times there, which are no lines."""
-    return or_(_CURSORS.c.name == notices.CURSOR, _CURSORS.c.name.startswith(READER, autoescape=True))
-
-
 def lines_after(connection: Connection, after: int, limit: int) -> list[Line]:
     """The next lines of history."""
     rows = connection.execute(select(_HISTORY).where(_HISTORY.c.id > after).order_by(_HISTORY.c.id).limit(limit))
     return [Line(row.id, row.ticket, HistoryLine(row.at, row.actor, row.kind, row.text, row.run)) for row in rows]
 
 
-def unresolved(connection: Connection) -> list[int]:
-    """The numbers of tickets that are not resolved: what a system that is new to us is told of."""
-    query = select(_TICKETS.c.number).where(_TICKETS.c.state != RESOLVED).order_by(_TICKETS.c.number)
-    return list(connection.scalars(query))
+def unresolved(connection: Connection, after: int, limit: int) -> list[int]:
+    """The next numbers of tickets that are not resolved: what a system that is new to us is told of."""
+    query = select(_TICKETS.c.number).where(_TICKETS.c.state != RESOLVED, _TICKETS.c.number > after)
+    return list(connection.scalars(query.order_by(_TICKETS.c.number).limit(limit)))
 
 
 # --- reading back -----------------------------------------------------------------------------------------------------

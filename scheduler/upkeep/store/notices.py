@@ -28,7 +28,6 @@ CURSOR = "notify"
 
 _NOTICES = schema.notices
 _HISTORY = schema.ticket_history
-_CURSORS = schema.cursors
 _ENTRIES = schema.ticket_entries
 _CHUNK = 500
 """Databases bound the number of parameters."""
@@ -66,22 +65,6 @@ class Notice:
     changed: float
     message: str
     why: str
-
-
-def cursor(connection: Connection, name: str = CURSOR) -> int | None:
-    """How far a reader has come; None: it has never read."""
-    return connection.scalar(select(_CURSORS.c.value).where(_CURSORS.c.name == name))
-
-
-def move_cursor(connection: Connection, value: int, name: str = CURSOR) -> None:
-    """Write down how far a reader has come."""
-    statement = schema.upsert(connection, _CURSORS).values(name=name, value=value)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
-
-
-def last_line(connection: Connection) -> int:
-    """The id of the newest line of history, 0 when there is none."""
-    return connection.scalar(select(func.max(_HISTORY.c.id))) or 0
 
 
 def lines_after(connection: Connection, after: int, limit: int) -> list[Line]:

@@ -227,6 +227,14 @@ cursors = Table(
     Column("name", String(100), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
+# A moment, and a word with it, that a step must know at its next call.
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("what", Text, nullable=False),
+)
 
 # --- the scheduler ----------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 from .. import outbox as outboxes
 from ..errors import UpkeepError
 from ..outbox import Held, Item, Later, Refused, Sent
-from ..store import mirrors, tickets
+from ..store import cursors, marks, mirrors, tickets
 from ..store import outbox as box
 from ..store.mirrors import GONE, LOST, Line, Link, Pace
 from ..store.model import RESOLVED, UPKEEP, WAITING
@@ -42,7 +42,12 @@ if TYPE_CHECKING:
     from .protocol import Remote, RemoteState, TicketSystem
 
 LINES = 500
-"""Lines of history that one transaction reads: others wait for the store meanwhile."""
+"""Lines of history that one transaction reads."""
+BATCH = 100
+"""Tickets, and what happened to them, that one transaction plans: others wait for the store meanwhile (a ticket takes
+some 1.3 ms)."""
+TURN = 0.1
+"""Seconds between two such transactions: who waits for an SQLite store looks that often, and would not get its turn."""
 POLLED = 50
 """Images that are read in one step of one system, at most."""
 POLL_SECONDS = 5.0
@@ -93,6 +98,11 @@ class Mirrored:
         """Its reader of history."""
         return f"{mirrors.READER}{self.name}"
 
+    @property
+    def catching_up(self) -> str:
+        """The mark of a system that is new to us, with the last ticket that it was told of."""
+        return f"{self.cursor} catches up"
+
     def actor(self, name: str) -> str:
         """Somebody there, as the embedded tracker names them."""
         cleaned = clean_line(name, AUTHOR_LIMIT).replace("(", "").replace(")", "").strip()
@@ -139,37 +149,59 @@ def step(store: Store, config: Config, now: float, seconds: float = POLL_SECONDS
 def plan(store: Store, system: Mirrored, now: float) -> int:
     """Turn new lines of history into items of the outbox; returns how many items were put in."""
     with store.database.read() as connection:
-        at = mirrors.cursor(connection, system.cursor)
-        if at is not None and at == mirrors.end_of_history(connection):
+        at = cursors.read(connection, system.cursor)
+        is_new = at is None or marks.read(connection, system.catching_up) is not None
+        if not is_new and at == cursors.end_of_history(connection):
             return 0
-    planned, more = 0, True
-    while more:
+    planned = 0
+    while True:
         with store.database.write() as connection:
             made, more = _plan_some(connection, system, now)
         planned += made
-    return planned
+        if not more:
+            return planned
+        time.sleep(TURN)
 
 
 def _plan_some(connection: Connection, system: Mirrored, now: float) -> tuple[int, bool]:
     """One transaction's worth of planning: items put in, and whether there is more."""
-    end = mirrors.end_of_history(connection)
-    at = mirrors.cursor(connection, system.cursor)
+    end = cursors.end_of_history(connection)
+    at = cursors.read(connection, system.cursor)
     planner = _Planner(connection, system, now)
     if at is None:
         # New to us: it is told of all that is open, not of what is past.
-        for number in mirrors.unresolved(connection):
-            planner.open_now(number)
-        mirrors.move(connection, system.cursor, end)
-        return planner.planned, False
+        at = end
+        cursors.move(connection, system.cursor, end)
+        marks.make(connection, system.catching_up, now, "0")
     lines = mirrors.lines_after(connection, min(at, end), LINES)
     groups = [list(group) for _key, group in groupby(lines, key=lambda line: (line.ticket, line.line.run or -line.id))]
     more = len(lines) == LINES and len(groups) > 1
     if more:
         groups.pop()  # its end may be in the next ones
+    if len(groups) > BATCH:
+        groups, more = groups[:BATCH], True
     for group in groups:
         planner.take(group)
-    mirrors.move(connection, system.cursor, groups[-1][-1].id if groups else end)
-    return planner.planned, more
+    cursors.move(connection, system.cursor, groups[-1][-1].id if groups else end)
+    if groups:
+        return planner.planned, more or marks.read(connection, system.catching_up) is not None
+    # Only when every line is taken in: a draft says what has happened so far, and that is not to be said once more.
+    return planner.planned, _catch_up(connection, planner)
+
+
+def _catch_up(connection: Connection, planner: _Planner) -> bool:
+    """Tell a system that is new to us of some more open tickets; whether there may be more."""
+    mark = marks.read(connection, planner.system.catching_up)
+    if mark is None:
+        return False
+    numbers = mirrors.unresolved(connection, int(mark.what), BATCH)
+    for number in numbers:
+        planner.open_now(number)
+    if len(numbers) == BATCH:
+        marks.make(connection, planner.system.catching_up, planner.now, str(numbers[-1]))
+        return True
+    marks.remove(connection, planner.system.catching_up)
+    return False
 
 
 class _Planner:

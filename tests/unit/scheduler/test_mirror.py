@@ -285,6 +285,35 @@ def test_a_new_system_is_told_of_what_is_open_now(world: World) -> None:
     ]
 
 
+def test_planning_much_leaves_others_their_turn_and_a_kill_in_between_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both a system that is new, and a run that found much: no transaction plans more than BATCH tickets."""
+    world.run(*((f"web{number}", f"capacity.disk.fault{number}", "/", "high") for number in range(25)))
+    monkeypatch.setattr(mirror, "BATCH", 10)
+
+    def killed(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    def items() -> list[tuple[str, int | None]]:
+        with world.store.database.read() as connection:
+            listed = outbox.listed(connection, outboxes.STATES, world.system.queue, 100)
+        return sorted((item.kind, item.ticket) for item in listed)
+
+    for system in (world.mirrored("other"), world.mirrored()):
+        world.system = system
+        monkeypatch.setattr(mirror.time, "sleep", killed)
+        for planned in (10, 20):
+            with pytest.raises(KeyboardInterrupt):
+                world.plan()
+            assert len(items()) == planned
+        world.run(*((f"web{number}", f"capacity.disk.fault{number}", "/", "high") for number in range(26)))
+        monkeypatch.setattr(mirror.time, "sleep", lambda _seconds: None)
+        world.plan()
+        assert items() == [("open", number) for number in range(1, 27)]
+        assert world.plan() == 0
+
+
 def test_from_one_system_to_the_other(world: World) -> None:
     first, second = world.system, world.mirrored("second")
     world.run(("web1", DISK, "/", "high"))

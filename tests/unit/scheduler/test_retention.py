@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.unit.scheduler import results_file
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
-from upkeep.store import mirrors, notices, open_store
+from upkeep.store import cursors, notices, open_store
 
 DAY = 86400.0
 PENDING = "patch.security.pending"
@@ -41,14 +41,12 @@ def test_a_ticket_that_is_always_open_keeps_what_stands_and_what_was_cleared_lat
         assert next(e for e in store.ticket(1).entries if e.subject == "package1").first_seen == now + 10
 
 
-def test_retention_leaves_the_times_of_selfreview_and_heartbeat_alone(tmp_path: Path) -> None:
+def test_retention_brings_readers_back_to_the_end_of_history(tmp_path: Path) -> None:
     with open_store(None, tmp_path) as store:
         with store.database.write() as connection:
-            for name in ("selfreview.last", "heartbeat since", "mirror:rt", notices.CURSOR):
-                mirrors.move(connection, name, 1_700_000_000)
+            for name in ("mirror:rt", notices.CURSOR):
+                cursors.move(connection, name, 1_700_000_000)
         store.prune(1_700_000_000.0, 30)
         with store.database.read() as connection:
-            assert mirrors.cursor(connection, "selfreview.last") == 1_700_000_000
-            assert mirrors.cursor(connection, "heartbeat since") == 1_700_000_000
-            assert mirrors.cursor(connection, "mirror:rt") == 0
-            assert mirrors.cursor(connection, notices.CURSOR) == 0
+            assert cursors.read(connection, "mirror:rt") == 0
+            assert cursors.read(connection, notices.CURSOR) == 0
