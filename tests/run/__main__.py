@@ -125,6 +125,8 @@ def main(arguments: list[str]) -> int:
         return _lock(arguments[1:])
     selection, options, known = _parse(arguments)
     signal.signal(signal.SIGTERM, _stop)
+    # A shell starts what it puts in the background deaf to Ctrl-C, and the tests' own programs would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     REPORTS.mkdir(parents=True, exist_ok=True)
     in_ci = os.environ.get("CI") == "true"
     start = time.monotonic()
