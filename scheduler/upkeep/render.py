@@ -139,41 +139,51 @@ def indented(line: str, columns: int, style: str = "") -> RenderableType:
     return Padding(text(line, style), (0, 0, 0, columns))
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: int | None = None) -> RenderableType:
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: int | None = None, least: int | None = None
+) -> RenderableType:
     """A table without vertical lines; ``wide`` is the column that takes the room that is left.
 
-    On a terminal so narrow that a word a line would be left of it, the wide column stands below its row.
+    Where less than ``least`` cells (WIDE_MIN) are left for it, the wide column stands below its row.
     """
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=wide is not None, show_edge=False)
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        header_style="bold",
+        expand=wide is not None,
+        show_edge=False,
+    )
     for number, head in enumerate(heads):
         made.add_column(head, overflow="fold", ratio=1 if number == wide else None, no_wrap=False)
     for row in rows:
         made.add_row(*row)
-    return made if wide is None else _Stackable(made, heads, rows, wide)
+    return made if wide is None else _Stackable(made, heads, rows, wide, WIDE_MIN if least is None else least)
 
 
 WIDE_MIN = 24
 """Cells below which a column of sentences cannot be read: some four words a line."""
+BETWEEN = 2
+"""Cells between two columns."""
 
 
 class _Stackable:
     """A table whose wide column moves below its rows when too little is left for it."""
 
     def __init__(
-        self, wide_table: Table, heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: int
+        self, made: Table, heads: Sequence[str], rows: Sequence[Sequence[RenderableType]], wide: int, least: int
     ) -> None:
-        self.table = wide_table
+        self.table = made
         self.heads = heads
         self.rows = rows
         self.wide = wide
+        self.least = least
 
     def __rich_console__(self, out: Console, options: ConsoleOptions) -> RenderResult:
         from rich.measure import Measurement
-        from rich.padding import Padding
-        from rich.table import Table
 
         others = [number for number in range(len(self.heads)) if number != self.wide]
         widths = [
@@ -183,18 +193,27 @@ class _Stackable:
             )
             for number in others
         ]
-        if sum(widths) + 3 * len(others) + WIDE_MIN <= options.max_width:
+        if sum(widths) + BETWEEN * len(others) + self.least <= options.max_width:
             yield self.table
             return
+        from rich.padding import Padding
+        from rich.rule import Rule
+        from rich.table import Table
         from rich.text import Text
 
-        for row in ([Text(head, "bold") for head in self.heads], *self.rows):
-            line = Table.grid(padding=(0, 2, 0, 0))
+        # The same widths in each row, so that they stand below each other; the widest gives way where there is no room.
+        while sum(widths) + BETWEEN * (len(widths) - 1) > options.max_width and max(widths) > 1:
+            widths[widths.index(max(widths))] -= 1
+        for place, row in enumerate([[Text(head, "bold") for head in self.heads], *self.rows]):
+            line = Table.grid(padding=(0, BETWEEN, 0, 0), pad_edge=False)
             for width in widths:
-                line.add_column(max_width=width, overflow="fold")
+                line.add_column(width=width, overflow="fold")
             line.add_row(*(row[number] for number in others))
             yield line
-            yield Padding(row[self.wide], (0, 0, 0, 4))
+            if str(row[self.wide]) not in ("", "-"):
+                yield Padding(row[self.wide], (0, 0, 0, 4))
+            if place == 0:
+                yield Rule(style="none")
 
 
 def when(seconds: float | None, zone: ZoneInfo) -> str:

@@ -52,6 +52,8 @@ LOOK = 60.0
 MARGIN = 1.25
 """A run is given this much more than it usually takes."""
 
+JITTER = "spread by its jitter"
+
 CatchUp = Literal["skip", "once", "all"]
 
 
@@ -257,7 +259,7 @@ def _one(
     if in_vain:
         return Skip(due, in_vain, True)
     if start > now:
-        return Wait(due, start, place.why or f"its jitter, until {_clock(start, table.zone)}")
+        return Wait(due, start, f"{place.why or JITTER} until {_clock(start, table.zone)}")
     if table.catch_up == "skip" and now - place.not_before > PROMPT:
         return Skip(due, f"missed by {shown(now - place.not_before)}, and catch_up is skip", True)
     begin_by = min(place.deadline, ends_by - place.room)
@@ -286,7 +288,7 @@ class _Place:
     ends_by: float
     room: float
     why: str
-    """Why it begins later than it is due; "" when only for its jitter."""
+    """What it is until ``not_before``: frozen, outside its window; "" when it is later only for its jitter."""
 
 
 def _place(table: Timetable, due: float, following: float | None, typical: float | None) -> _Place | Skip:
@@ -297,23 +299,22 @@ def _place(table: Timetable, due: float, following: float | None, typical: float
     if table.windows and table.misfire is None:
         opening = next((span for span in _open(table, due) if span[1] - max(span[0], due) >= max(room, 1)), None)
         if opening is None:
-            return Skip(due, f"no window has room for it: it takes {shown(room)}", True)
+            return Skip(due, f"none of its windows has room for it: it takes {shown(room)}", True)
         deadline = opening[1] - room
     elif table.misfire is None and table.changes:
         deadline = due + CHANGE_GRACE
     found = _first(table, due, room, deadline)
     if found is None:
         frozen = _frozen(table, due, deadline)
-        why = f"frozen: {frozen.named()}" if frozen else "no window opens before its last moment"
-        return Skip(due, f"{why} ({_clock(deadline, table.zone)})", frozen is None)
+        why = f"frozen by {frozen.named()}" if frozen else "outside its window"
+        return Skip(due, f"{why} beyond its last moment to begin, {_clock(deadline, table.zone)}", frozen is None)
     first, ends_by = found
     # Spread within what there is: never out of the window, beyond the deadline, or past its next occurrence.
     spread = min(table.jitter, ends_by - room - first, deadline - first, max(0.0, (following or math.inf) - first))
     why = ""
     if first > due:
         frozen = _frozen(table, due, math.nextafter(first, due))
-        why = f"frozen: {frozen.named()}" if frozen else "its window"
-        why = f"{why}, until {_clock(first, table.zone)}"
+        why = f"frozen by {frozen.named()}" if frozen else "outside its window"
     return _Place(first + spread * fraction(table.job, due), deadline, ends_by, room, why)
 
 
@@ -421,7 +422,7 @@ class Occurrence:
     starts: float | None
     """When it will begin; None: it will be skipped."""
     why: str = ""
-    """Why it will be skipped, or begins later than it is due."""
+    """Why it will be skipped; or what it is until it begins: frozen, outside its window."""
     ends_by: float | None = None
     without: tuple[str, ...] = ()
 
@@ -446,11 +447,11 @@ def _outlook(table: Timetable, due: float, following: float | None, typical: flo
     if isinstance(place, Skip):
         return Occurrence(due, None, place.why)
     if following is not None and place.not_before >= following and table.catch_up != "all":
-        return Occurrence(due, None, f"{place.why}; a newer one, {_clock(following, table.zone)}, takes its place")
+        until = _clock(place.not_before, table.zone)
+        return Occurrence(due, None, f"{place.why or JITTER} until {until}; a newer one takes its place")
     frozen = _without(table, place.not_before, place.room)
-    why = "; ".join(filter(None, [place.why, f"not on {', '.join(frozen)}: frozen" if frozen else ""]))
     ends_by = None if math.isinf(place.ends_by) else place.ends_by
-    return Occurrence(due, place.not_before, why, ends_by, frozen)
+    return Occurrence(due, place.not_before, place.why, ends_by, frozen)
 
 
 def next_moment(table: Timetable, cursor: float) -> float | None:

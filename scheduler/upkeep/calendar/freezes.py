@@ -5,7 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True)
@@ -32,3 +37,16 @@ class Freeze:
     def named(self) -> str:
         """For people: its name, and why."""
         return f"{self.name} ({self.why})" if self.why else self.name
+
+    def until(self, zone: ZoneInfo) -> str:
+        """Its end for people: a day that is its last one is not shown as the midnight after it."""
+        end = datetime.fromtimestamp(self.end, zone)
+        if (end.hour, end.minute) == (0, 0):
+            return f"the end of {end - timedelta(minutes=1):%a %Y-%m-%d}"
+        return f"{end:%a %Y-%m-%d %H:%M}"
+
+    def lasts(self, zone: ZoneInfo) -> str:
+        """From when to when, for people."""
+        start = datetime.fromtimestamp(self.start, zone)
+        day = (start.hour, start.minute) == (0, 0)
+        return f"{start:%a %Y-%m-%d}{'' if day else f' {start:%H:%M}'} to {self.until(zone)}"

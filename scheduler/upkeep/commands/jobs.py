@@ -106,10 +106,14 @@ def _after(job: Job) -> str:
 
 def _narrowed(job: Job) -> str:
     """What narrows its schedule; empty when nothing does."""
-    rule = {"skip": "not on holidays", "next": "holidays: the next working day", "previous": "holidays: the day before"}
+    rule = {
+        "skip": "not on holidays",
+        "next": "holidays: the next working day",
+        "previous": "holidays: the working day before",
+    }
     parts = [
         _after(job) if job.schedule_text else "",
-        "in " + " or ".join(job.windows_text) if job.windows_text else "",
+        "only " + " or ".join(job.windows_text) if job.windows_text else "",
         rule.get(job.holidays, ""),
         "with approval" if job.approve else "",
     ]
@@ -120,9 +124,15 @@ def _coming(occurrence: Occurrence, config: Config, job: Job) -> str:
     """What will become of an occurrence, in some words; empty when it just begins when it is due."""
     if occurrence.starts is None:
         return f"skipped: {occurrence.why}"
-    later = occurrence.starts - occurrence.due >= 60
-    begins = f"begins {_shown(config, job, occurrence.starts)}" if later else ""
-    return ": ".join(filter(None, [begins, occurrence.why or ("its jitter" if later else "")]))
+    from ..calendar.decide import JITTER
+
+    parts = []
+    if occurrence.starts - occurrence.due >= 60:
+        begins = f"begins {_shown(config, job, occurrence.starts)}"
+        parts.append(f"{begins}: until then {occurrence.why or JITTER}")
+    if occurrence.without:
+        parts.append(f"not on {', '.join(occurrence.without)}: frozen")
+    return "; ".join(parts)
 
 
 def _as_json(occurrence: Occurrence, config: Config, job: Job) -> dict[str, object]:
@@ -206,10 +216,6 @@ def _show_freezes(out: Console, config: Config, now: float) -> None:
     from .. import render
 
     for freeze in sorted((one for one in config.freezes if one.end > now), key=lambda one: one.start)[:10]:
-        start, end = (
-            datetime.fromtimestamp(at, config.time_zone).strftime("%a %Y-%m-%d %H:%M")
-            for at in (freeze.start, freeze.end)
-        )
         of = "; ".join(
             filter(
                 None,
@@ -219,7 +225,7 @@ def _show_freezes(out: Console, config: Config, now: float) -> None:
                 ],
             )
         )
-        told = f"Freeze {freeze.named()}: {start} to {end}, {of or 'all that changes systems'}"
+        told = f"Freeze {freeze.named()}: {freeze.lasts(config.time_zone)}, {of or 'all that changes systems'}"
         out.print(
             render.text(told + (" - in force" if freeze.holds(now) else ""), "yellow" if freeze.holds(now) else "")
         )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,16 @@ def _release(arguments: argparse.Namespace, store: Store, queue: str) -> None:
     now = time.time()
     with store.database.write() as connection:
         still = {one.queue for one in outbox.queues(connection) if _stands(one)}
-        matching = [one for one in still if queue in (one, one.partition(":")[2])]
+        known = [one.queue for one in outbox.queues(connection)]
+        if not any(_is(one, queue) for one in known):
+            near = difflib.get_close_matches(queue, [*known, *(one.partition(":")[2] for one in known)], 1)
+            raise UpkeepError(
+                f"there is no queue {queue!r}",
+                expected="one of " + ", ".join(known) if known else "a queue; there is none, as nothing was to be sent",
+                found=queue,
+                remedy=f"did you mean {near[0]}?" if near else "upkeep outbox   (shows the queues)",
+            )
+        matching = [one for one in still if _is(one, queue)]
         if len(matching) != 1:
             raise UpkeepError(
                 f"the queue {queue} does not stand still" if not matching else f"{queue} names several queues",
@@ -132,6 +142,11 @@ def _release(arguments: argparse.Namespace, store: Store, queue: str) -> None:
             connection, actor(), "outbox.released", f"queue {matching[0]}", {"why": " ".join(arguments.why)}, now
         )
     _tell(arguments, {"released": matching[0]}, f"{matching[0]} goes on with the next delivery.")
+
+
+def _is(queue: str, named: str) -> bool:
+    """Whether a person means it: ticket:itsm, or only itsm."""
+    return named in (queue, queue.partition(":")[2])
 
 
 def _tell(arguments: argparse.Namespace, document: dict[str, Any], said: str) -> None:
@@ -165,7 +180,7 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
                 one.waiting,
                 one.dead,
                 "-" if one.oldest is None else render.age(one.oldest, now),
-                _standing(one, config),
+                _standing(one, config, now),
             )
         )
         for one in queues
@@ -176,6 +191,12 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
     if not items:
         out.print(render.text(f"No items that are {arguments.state}."))
         return
+    by_name = {one.queue: one for one in queues}
+    oldest: dict[tuple[str, int], int] = {}
+    for item in sorted(items, key=lambda one: one.id):
+        in_the_way = item.state in ("waiting", "sending") or (item.state == "dead" and item.kind in outbox.FOUNDATIONS)
+        if item.ticket is not None and in_the_way:
+            oldest.setdefault((item.queue, item.ticket), item.id)
     rows = [
         tuple(
             render.text(value)
@@ -187,7 +208,7 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
                 item.state,
                 item.attempts,
                 render.age(item.created, now),
-                _next(item, config, now),
+                _next(item, by_name[item.queue], oldest.get((item.queue, item.ticket or 0)), config, now),
             )
         )
         for item in items
@@ -201,7 +222,14 @@ def _stands(queue: Queue) -> bool:
     return queue.held_since is not None or queue.failing_since is not None
 
 
-def _standing(queue: Queue, config: Config) -> str:
+def _at(moment: float, config: Config, now: float) -> str:
+    """When something that waits until a moment goes out: what has no more to wait for needs a scheduler, or a run."""
+    from .. import render
+
+    return f"at {render.when(moment, config.time_zone)}" if moment > now else "with the next delivery"
+
+
+def _standing(queue: Queue, config: Config, now: float) -> str:
     from .. import render
 
     zone = config.time_zone
@@ -209,19 +237,26 @@ def _standing(queue: Queue, config: Config) -> str:
         since = render.when(queue.held_since, zone)
         return f"HELD since {since}: {queue.held_why} → upkeep outbox release {queue.queue}"
     if queue.failing_since is not None:
-        until = render.when(queue.next_attempt, zone)
-        return f"fails since {render.when(queue.failing_since, zone)}, next at {until}: {queue.failing_why}"
+        then = _at(queue.next_attempt or 0.0, config, now)
+        return f"fails since {render.when(queue.failing_since, zone)}, next try {then}: {queue.failing_why}"
     return f"goes on, {queue.sent} sent"
 
 
-def _next(item: Listed, config: Config, now: float) -> str:
-    from .. import render
+def _next(item: Listed, queue: Queue, first: int | None, config: Config, now: float) -> str:
+    """When it goes out, and why not now. ``first``: the oldest item of its ticket that is still to go there."""
 
     if item.state == "dead":
         return f"refused: {item.error} → upkeep outbox retry {item.id}"
-    if item.state == "waiting" and item.not_before > now:
-        return f"at {render.when(item.not_before, config.time_zone)}" + (f": {item.error}" if item.error else "")
-    return item.error or ("now" if item.state == "waiting" else "")
+    if item.state != "waiting":
+        return item.error
+    at = max(item.not_before, queue.next_attempt or 0.0)
+    if queue.held_since is not None:
+        then = "when its queue is released"
+    elif first is not None and first != item.id:
+        then = f"after item {first}"
+    else:
+        then = _at(at, config, now)
+    return then + (f": {item.error}" if item.error else "")
 
 
 def _show(arguments: argparse.Namespace, config: Config, store: Store, number: int) -> None:

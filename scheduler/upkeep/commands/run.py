@@ -12,7 +12,6 @@ import sys
 import time
 import uuid
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,17 +255,16 @@ def _in_freeze(arguments: argparse.Namespace, config: Config, job: Job | None, p
 
     freeze, hosts = frozen_now(timetable(config, job), time.time())
     if freeze is not None and not job.approve and not arguments.firing and not arguments.if_due:
-        until = datetime.fromtimestamp(freeze.end, config.zone_of(job)).strftime("%a %Y-%m-%d %H:%M %Z")
         raise UpkeepError(
             f"the job {job.name} changes systems, and these are frozen",
             expected="a time outside of the freezes of upkeep.yml",
-            found=f"{freeze.named()}, until {until}",
+            found=f"{freeze.named()}, until {freeze.until(config.zone_of(job))}",
             remedy="look with --check, wait, or run it all the same: --despite-freeze",
         )
     if hosts and not arguments.firing and not arguments.if_due:
         print(f"upkeep: not on {', '.join(hosts)}: frozen (--despite-freeze: all the same)", file=sys.stderr)
         plan = replace(plan, limit=limit_without(plan.limit, hosts))
-    return (f"frozen: {freeze.named()}" if freeze is not None else ""), plan
+    return (f"frozen by {freeze.named()}" if freeze is not None else ""), plan
 
 
 def _as_decided(plan: Plan, mine: Mine) -> Plan:

@@ -94,9 +94,8 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
         )
         for run in runs
     ]
-    out.print(
-        render.table(("run", f"started ({config.time_zone.key})", "job", "state", "took", "hosts", "findings"), rows)
-    )
+    out.print(render.table(("run", "started", "job", "state", "took", "hosts", "findings"), rows, wide=6, least=14))
+    out.print(render.text(f"Times are those of {config.time_zone.key}. One of them: upkeep runs show RUN", "dim"))
 
 
 def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
@@ -117,7 +116,7 @@ def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
             "started",
             f"{render.when(run.started, config.time_zone)} {config.time_zone.key}, by {run.actor or 'unknown'}",
         ),
-        ("took", _took(run)),
+        ("took", _took(run) + (" so far" if run.state == RUNNING else "")),
         ("artifacts", run.artifacts or "none"),
     ):
         out.print(render.text(f"{name + ':':<11}{value}"), soft_wrap=True)
@@ -148,12 +147,12 @@ def _cancel(which: str, as_json: bool, store: Store) -> None:
     elif run.state == RUNNING:
         print(f"Run {run.number} is asked to end; it has not yet: upkeep runs show {run.number}")
     else:
-        print(f"Run {run.number}: {run.state}. {run.message}".rstrip())
+        print(f"Run {run.number}: {run.state}{': ' if run.message else ''}{run.message}")
 
 
 def _took(run: Run) -> str:
     if run.state == RUNNING:
-        return f"running for {durations.shown(time.time() - run.started)}"
+        return durations.shown(time.time() - run.started)
     if run.finished is None:
         return "-"  # cut off, nobody knows when
     seconds = run.finished - run.started

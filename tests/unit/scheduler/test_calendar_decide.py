@@ -106,13 +106,13 @@ def test_a_window_that_opens_later_is_waited_for() -> None:
     waiting = decide(late, due - 1, due)
     opens = at("2026-03-10 22:00")
     assert waiting.cursor == due - 1 and waiting.again == opens
-    assert only(waiting) == Wait(due, opens, "its window, until Tue 2026-03-10 22:00")
+    assert only(waiting) == Wait(due, opens, "outside its window until Tue 2026-03-10 22:00")
     assert only(decide(late, due - 1, opens)) == Begin(due, opens, at("2026-03-11 06:00"), at("2026-03-11 06:00"))
 
 
 def test_what_it_usually_takes_counts_rather_than_a_long_time_limit() -> None:
     short = table(windows=["02:00-05:00"], time_limit=5 * HOUR)
-    assert "no window has room" in only(decide(short, BEFORE, DUE)).why
+    assert "none of its windows has room" in only(decide(short, BEFORE, DUE)).why
     assert only(decide(short, BEFORE, DUE, typical=HOUR)).begin_by == at("2026-03-10 05:00") - 1.25 * HOUR
 
 
@@ -174,14 +174,14 @@ def test_a_pause_skips_and_is_not_made_up_for() -> None:
 def test_a_freeze_stops_what_changes_and_reading_goes_on() -> None:
     stop = freeze("2026-03-09", "2026-03-12", why="fair")
     skip = only(decide(table(freezes=(stop,)), BEFORE, DUE))
-    assert skip == Skip(DUE, "frozen: year end (fair) (Tue 2026-03-10 03:00)", False)
+    assert skip == Skip(DUE, "frozen by year end (fair) beyond its last moment to begin, Tue 2026-03-10 03:00", False)
     assert isinstance(only(decide(table(freezes=(stop,), changes=False), BEFORE, DUE)), Begin)
 
 
 def test_a_freeze_that_ends_in_time_is_waited_for() -> None:
     stop = freeze("2026-03-09", "2026-03-10 02:20")
     wait = only(decide(table(freezes=(stop,)), BEFORE, DUE))
-    assert wait == Wait(DUE, at("2026-03-10 02:20"), "frozen: year end, until Tue 2026-03-10 02:20")
+    assert wait == Wait(DUE, at("2026-03-10 02:20"), "frozen by year end until Tue 2026-03-10 02:20")
 
 
 def test_what_would_reach_into_a_freeze_is_not_begun() -> None:
@@ -248,13 +248,26 @@ def test_the_outlook_says_why_not() -> None:
     found = outlook(table(freezes=(stop,), windows=["02:00-04:00"]), BEFORE)
     first, second, third = (next(found) for _ in range(3))
     assert (first.starts, first.ends_by, first.why) == (DUE, at("2026-03-10 04:00"), "")
-    assert second.starts is None and "frozen: year end" in second.why
+    assert second.starts is None and "frozen by year end" in second.why
     assert third.starts == third.due == DUE + 2 * DAY
     hourly = outlook(table("every 1h", windows=["22:00-23:30"]), at("2026-03-10 19:30"))
     whys = [next(hourly) for _ in range(4)]
     assert [one.starts for one in whys] == [None, None, at("2026-03-10 22:00"), at("2026-03-10 23:00")]
     assert "takes its place" in whys[0].why
     assert next(outlook(table(), BEFORE, paused="by anna")).why == "the job is paused: by anna"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "lasts"),
+    [
+        ("2026-12-18", "2027-01-06", "Fri 2026-12-18 to the end of Tue 2027-01-05"),
+        ("2026-09-30 18:00", "2026-10-01 08:00", "Wed 2026-09-30 18:00 to Thu 2026-10-01 08:00"),
+    ],
+)
+def test_the_last_day_of_a_freeze_is_not_shown_as_the_day_after_it(start: str, end: str, lasts: str) -> None:
+    stop = freeze(start, end)
+    assert stop.lasts(BERLIN) == lasts
+    assert lasts.endswith(stop.until(BERLIN))
 
 
 SCHEDULES = ("daily 02:30", "every 20m", "every 6h", "Sun 03:00", "2nd Tue + 3d 22:00", "every 7h from 2026-01-01")

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.unit.scheduler import results_file
 from upkeep import config_file
 from upkeep.cli import main
 from upkeep.errors import OK, WRONG_USE
 from upkeep.outbox import Delivery, Held, Item, Later, Refused, Sent, Settings
+from upkeep.reconcile import Policy
+from upkeep.record import record_file
 from upkeep.store import Store, audit, open_store, outbox
 
 
@@ -41,6 +44,11 @@ def fail(store: Store, queue: str, error: Exception) -> None:
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(["outbox", *arguments]) == OK
     return " ".join(capsys.readouterr().out.split())
+
+
+def shown_lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert main(["outbox", *arguments]) == OK
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -85,6 +93,43 @@ def test_a_held_queue_is_shown_and_released(store: Store, capsys: pytest.Capture
     assert main(["outbox", "release", "itsm"]) == WRONG_USE
     assert "does not stand still" in capsys.readouterr().err
     assert acts(store)[0] == ("outbox.released", "queue ticket:itsm")
+
+
+def test_a_queue_that_is_not_there_is_told_as_that(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outbox", "release", "itsm"]) == WRONG_USE
+    assert "there is no queue 'itsm'" in (said := capsys.readouterr().err) and "there is none" in said
+    fail(store, "ticket:itsm", Held("401"))
+    assert main(["outbox", "release", "itms"]) == WRONG_USE
+    assert "expected: one of ticket:itsm" in (said := capsys.readouterr().err) and "did you mean itsm?" in said
+
+
+def test_what_waits_says_for_what(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    found = [("web1", check, "/", "high") for check in ("area.one.bad", "area.two.bad")]  # two tickets
+    path = results_file.write(tmp_path / "r", "run1", found, hosts={"web1": "ok"}, started=1.0, finished=2.0)
+    record_file(store, path, Policy(), 3.0)
+
+    def put(queue: str, kind: str, ticket: int, key: str) -> None:
+        with store.database.write() as connection:
+            outbox.enqueue(connection, queue, key, kind, {}, 1.0, ticket=ticket)
+
+    def next_of() -> list[str]:
+        lines = shown_lines(capsys)
+        return [line.rsplit("  ", 1)[-1].strip() for line in lines[lines.index("") + 3 :]]
+
+    for number, kind in enumerate(("open", "attach", "comment")):
+        put("ticket:itsm", kind, 1, f"k{number}")
+    put("ticket:itsm", "open", 2, "k9")
+    now = ["with the next delivery", "after item 1", "after item 1", "with the next delivery"]
+    assert next_of() == now
+    with store.database.write() as connection:
+        outbox.pause(connection, "ticket:itsm", "no answer", 4102444800.0, 1.0)
+    assert [line[:3] for line in next_of()] == ["at ", "aft", "aft", "at "]
+    with store.database.write() as connection:
+        outbox.hold(connection, "ticket:itsm", "401", 1.0, 1.0)
+    assert next_of() == ["when its queue is released"] * 4
 
 
 @pytest.mark.parametrize(

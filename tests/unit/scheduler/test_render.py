@@ -146,3 +146,24 @@ def test_a_sentence_stays_readable_on_a_narrow_terminal(
     assert max(map(len, lines)) <= columns
     assert any("Everything stands still here" in line for line in lines)
     assert all(any(head in line for line in lines) for head in heads)
+
+
+def test_columns_stand_below_each_other_where_sentences_stand_below_their_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    rows = [("1", "a", "2026-11-22 10:00", "All of it is told here", "x"), ("12", "a longer name", "-", "-", "y")]
+    render.console().print(render.table(("run", "job", "started", "what", "by"), rows, wide=3))
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "run  job            started           by",
+        "    what",
+        "\u2500" * 60,
+        "1    a              2026-11-22 10:00  x",
+        "    All of it is told here",
+        "12   a longer name  -                 y",
+    ]
+    narrow = [("1", "a" * 30, "b" * 20, "All of it is told here", "x")]
+    monkeypatch.setenv("COLUMNS", "40")
+    render.console().print(render.table(("run", "job", "started", "what", "by"), narrow, wide=3))
+    assert max(map(len, (lines := capsys.readouterr().out.splitlines()))) <= 40
+    assert "a" * 30 in "".join(line[5:20].strip() for line in lines[3:]), "nothing is cut off"
