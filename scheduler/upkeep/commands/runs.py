@@ -95,7 +95,7 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
         for run in runs
     ]
     out.print(render.table(("run", "started", "job", "state", "took", "hosts", "findings"), rows, wide=6, least=14))
-    out.print(render.text(f"Times are those of {config.time_zone.key}. One of them: upkeep runs show RUN", "dim"))
+    out.print(render.text(f"Times: {config.time_zone.key}. One of them: upkeep runs show RUN", "dim"))
 
 
 def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
