@@ -188,7 +188,8 @@ def run(
     (without its line feed), or as it comes to ``on_chunk``, or all of it is kept, at most ``limit`` bytes.
     Lines of standard error go to ``on_error_line`` too. ``timeout`` and ``idle`` are seconds: idle is over when the
     program neither printed, read nor wrote a fair amount (``/proc/PID/io``) for so long; what it says on standard error
-    is no progress, as retries are told there. ``ionice``: ``idle`` or ``best-effort`` (its lowest). ``account``: the user to run as, when root.
+    is no progress, as retries are told there. ``ionice``: ``idle`` or ``best-effort`` (its lowest). ``account``: the
+    user to run as, when root.
 
     Raises OSError when the program cannot be started, KeyError when there is no such account. Whatever is raised
     in here, by ``on_line`` included, ends the program with all that it started.
