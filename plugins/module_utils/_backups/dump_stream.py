@@ -98,6 +98,12 @@ class Flow:
         self._start(self._pump, source, writer, self.head, counter, change)
         return reader
 
+    def more(self, count: int) -> None:
+        """Make ``head`` longer, to ``count`` bytes where there are so many. Before :meth:`pour`."""
+        if len(self.head) < count:
+            counter = self._unpacked if self.packed else self._raw
+            self.head += _some(self._reader, count - len(self.head), counter)
+
     def drain(self, timeout: float = 30.0) -> None:
         """Wait until nothing moves any more; ``timeout`` in seconds. Raises what ``change`` raised."""
         for thread in self._threads:
