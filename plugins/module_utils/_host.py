@@ -99,6 +99,14 @@ class Host:
         except OSError:
             return None
 
+    def owner(self, path: str) -> tuple[int, int, int] | None:
+        """The user, the group and the mode of what a path leads to, or None when it cannot be asked."""
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return found.st_uid, found.st_gid, found.st_mode
+
     def readlink(self, path: str) -> str | None:
         try:
             return os.readlink(path)

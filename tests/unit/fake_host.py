@@ -23,6 +23,7 @@ class FakeHost(Host):
     A program exists when a command of the table begins with it, or when ``programs`` names it. A command that is not in
     the table is not found (127), as on a host. ``ran`` lists the commands in order, ``written`` what was written.
     ``denied``: the files, and the folders with all in them, that may not be read.
+    ``owners``: path -> user, group and mode of what is not root's own (0644).
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class FakeHost(Host):
         write_error: str = "",
         locks: Mapping[str, int] | None = None,
         denied: Iterable[str] = (),
+        owners: Mapping[str, tuple[int, int, int]] | None = None,
     ) -> None:
         self.files: dict[str, str | bytes] = dict(files or {})
         self.commands = dict(commands or {})
@@ -57,6 +59,7 @@ class FakeHost(Host):
         self.write_error = write_error
         self.locks = dict(locks or {})
         self.closed = set(denied)
+        self.owners = dict(owners or {})
         self.ran: list[list[str]] = []
         self.written: dict[str, str] = {}
         self.renamed: list[tuple[str, str]] = []
@@ -85,6 +88,9 @@ class FakeHost(Host):
 
     def mtime(self, path: str) -> float | None:
         return self.mtimes.get(path, self.time if path in self.files else None)
+
+    def owner(self, path: str) -> tuple[int, int, int] | None:
+        return self.owners.get(path, (0, 0, 0o100644)) if self.exists(path) else None
 
     def readlink(self, path: str) -> str | None:
         return self.links.get(path)

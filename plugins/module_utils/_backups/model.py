@@ -27,6 +27,8 @@ class Snapshot(NamedTuple):
     """Files that were looked at; None where that was not noted (restic before 0.17)."""
     bytes: int | None
     """Bytes of these files; None as above."""
+    excludes: tuple[str, ...] = ()
+    """The patterns of files that were left out (``backup --exclude``)."""
 
 
 class Entry(NamedTuple):

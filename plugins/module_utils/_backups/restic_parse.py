@@ -93,6 +93,7 @@ def snapshot(entry: Any) -> Snapshot:
         program_version=str(entry.get("program_version") or ""),
         files=_count(summary.get("total_files_processed")),
         bytes=_count(summary.get("total_bytes_processed")),
+        excludes=tuple(str(pattern) for pattern in entry.get("excludes") or ()),
     )
 
 
