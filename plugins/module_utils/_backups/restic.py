@@ -274,6 +274,7 @@ class Restic:
         *,
         verify: bool = False,
         on_line: Callable[[bytes], None] | None = None,
+        on_error_line: Callable[[bytes], None] | None = None,
         extra: Sequence[str] = (),
         timeout: float | None = None,
     ) -> Ended:
@@ -286,7 +287,7 @@ class Restic:
             asked.append("--json")
         for include in includes:
             asked += ["--include", include]
-        return self.ask([*asked, "--", snapshot_id], on_line=on_line, timeout=timeout)
+        return self.ask([*asked, "--", snapshot_id], on_line=on_line, on_error_line=on_error_line, timeout=timeout)
 
     def dump_argv(self, snapshot_id: str, path: str) -> Stage:
         """The first stage of a pipe: the content of a file, or a tar of a folder, on its standard output."""
