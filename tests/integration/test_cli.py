@@ -107,7 +107,7 @@ def test_version(rig: Rig) -> None:
             ["expected: upkeep tickets, or upkeep tickets show|ack|resolve|comment N", "found:    upkeep tickets show"],
         ),
         (["tickets", "ack", "twelve"], ["found:    upkeep tickets ack twelve"]),
-        (["tickets", "comment", "1"], ["a comment needs a text"]),
+        (["tickets", "comment", "1"], ["comment needs a text", "to do:    as: upkeep tickets comment 1"]),
         (["tickets", "show", "1"], ["there is no ticket #1"]),
         (["runs", "show"], ["expected: upkeep runs show RUN"]),
         (["runs", "show", "9"], ["there is no run 9"]),
@@ -299,13 +299,14 @@ def test_the_life_of_a_ticket(rig: Rig) -> None:
     assert re.search(r"#1 +P3 +open +.*h left|#1 +P3 +open +.*min left", listed)
     shown = rig.upkeep("tickets", "show", "#1").stdout
     assert "area.thing.fault; first seen" in shown
-    assert "→ mend it" in shown
+    assert "to do:    mend it" in shown
     acknowledged = rig.upkeep("tickets", "ack", "1", "I am", "on it").stdout
-    assert re.search(r"state: +acknowledged by \w+", acknowledged)
-    assert "react:    done" in acknowledged
-    assert "acknowledged I am on it" in acknowledged
-    assert "comment disk ordered" in rig.upkeep("tickets", "comment", "1", "disk ordered").stdout
-    assert re.search(r"state: +resolved by \w+", rig.upkeep("tickets", "resolve", "1", "replaced").stdout)
+    assert re.fullmatch(r"#1: acknowledged. Now acknowledged by \w+, P3, react done, solve .* left.\n", acknowledged)
+    assert "acknowledged I am on it" in rig.upkeep("tickets", "show", "1").stdout
+    assert rig.upkeep("tickets", "comment", "1", "disk ordered").stdout.startswith("#1: comment added. Now")
+    assert re.match(
+        r"#1: resolved. Now resolved by \w+, P3. The next run", rig.upkeep("tickets", "resolve", "1").stdout
+    )
     assert rig.upkeep("tickets").stdout == "No open tickets.\n"
     assert "#1" in rig.upkeep("tickets", "--state", "resolved").stdout
     _code, document = rig.run(rig.folder / "p.yml")

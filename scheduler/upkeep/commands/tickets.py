@@ -29,7 +29,7 @@ examples:
   upkeep tickets ack 12                   I am on it: the reaction clock stops
   upkeep tickets assign 12 ann            whose it is; without a name: mine; "nobody": nobody's
   upkeep tickets comment 12 "disk ordered"
-  upkeep tickets wait 12 "the disk comes on Friday"     both clocks stand still ...
+  upkeep tickets wait 12 "the disk comes on Friday"     seen, and waits for somebody else: both clocks stand still ...
   upkeep tickets continue 12                            ... and run again
   upkeep tickets workaround 12 "logs go to /mnt/spare"  what makes it bearable until it is solved
   upkeep tickets resolve 12 "replaced"    the next run confirms it, or reopens it
@@ -61,7 +61,14 @@ _ACTIONS = (
     "reopen",
     "postmortem",
 )
-_NEED_TEXT = ("comment", *_LESSONS)
+_NEED_TEXT = {
+    "comment": ("a text", "disk ordered"),
+    # It stops both clocks: whoever reads the report of what was kept must see why.
+    "wait": ("a reason, as it stops the clocks", "the disk comes on Friday"),
+    "workaround": ("a text", "logs go to /mnt/spare"),
+    "cause": ("a text", "old firmware"),
+    "prevent": ("a text", "firmware is part of the monthly"),
+}
 _WITHOUT_TEXT = ("show", "postmortem")
 
 
@@ -102,16 +109,20 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.action == "postmortem":
             _postmortem(number, arguments, config, store)
             return OK
-        detail = store.ticket(number) if arguments.action == "show" else _act(number, arguments, store)
-    _show(detail, arguments, config)
+        now = time.time()
+        detail = store.ticket(number) if arguments.action == "show" else _act(number, arguments, store, now)
+    if arguments.action == "show" or arguments.json:
+        _show(detail, arguments, config)
+    else:
+        _tell(detail, arguments, config, now)
     return OK
 
 
-def _act(number: int, arguments: argparse.Namespace, store: Store) -> TicketDetail:
+def _act(number: int, arguments: argparse.Namespace, store: Store, now: float) -> TicketDetail:
     """Do what a person wants done."""
     from .run import actor
 
-    who, text, now = actor(), " ".join(arguments.text), time.time()
+    who, text = actor(), " ".join(arguments.text)
     match arguments.action:
         case "assign":
             return store.assign(number, who, {"": who, "me": who, "nobody": ""}.get(text, text), now)
@@ -129,6 +140,44 @@ def _act(number: int, arguments: argparse.Namespace, store: Store) -> TicketDeta
     return acts[arguments.action](number, who, text, now)
 
 
+_DONE = {
+    "ack": "acknowledged",
+    "comment": "comment added",
+    "wait": "waits",
+    "continue": "goes on",
+    "workaround": "workaround noted",
+    "cause": "cause noted",
+    "prevent": "prevention noted",
+    "resolve": "resolved",
+    "reopen": "reopened",
+}
+
+
+def _tell(detail: TicketDetail, arguments: argparse.Namespace, config: Config, now: float) -> None:
+    """One line: what was done, and what the ticket is now; and what a person should be asked for."""
+    from .. import render
+
+    ticket, clocks = detail.ticket, sla.of_ticket(detail.ticket, now, config.sla)
+    done = _DONE.get(arguments.action) or f"given to {ticket.assignee or 'nobody'}"
+    if not any(event.at == now for event in detail.history):
+        done = "nothing to do"  # it was so already
+    told = [f"{_state(ticket)}, {ticket.priority}", f"whose: {ticket.assignee}" if ticket.assignee else ""]
+    if ticket.state != RESOLVED:
+        still = " (its clocks stand still)" if ticket.state == WAITING else ""
+        told += [f"react {_clock(clocks.react)}", f"solve {_clock(clocks.solve)}{still}"]
+    out = render.console()
+    then = " The next run confirms it, or reopens it." if arguments.action == "resolve" else ""
+    out.print(render.text(f"#{ticket.number}: {done}. Now {', '.join(filter(None, told))}.{then}"))
+    for hint in hints(ticket):
+        out.print(render.text(hint, "yellow"))
+
+
+def _state(ticket: Ticket) -> str:
+    """ "acknowledged by ann"."""
+    who = ticket.acknowledged_by if ticket.state == "acknowledged" else ticket.resolved_by if ticket.resolved else ""
+    return f"{ticket.state}{f' by {who}' if who else ''}"
+
+
 def _number(arguments: argparse.Namespace) -> int | None:
     """The ticket's number; None for the list. Raises UpkeepError."""
     given = str(arguments.ticket or "").removeprefix("#")
@@ -137,12 +186,20 @@ def _number(arguments: argparse.Namespace) -> int | None:
     if action == "list" and not given and not learned:
         return None
     wrong = action == "list" or not (given.isascii() and given.isdigit()) or len(given) > 9
-    wrong = wrong or (action in _WITHOUT_TEXT and has_text) or (action in _NEED_TEXT and not has_text)
+    if not wrong and action in _NEED_TEXT and not has_text:
+        what, example = _NEED_TEXT[action]
+        raise UpkeepError(
+            f"{action} needs {what}",
+            expected=f"upkeep tickets {action} {given} TEXT",
+            found="no text",
+            remedy=f'as: upkeep tickets {action} {given} "{example}"',
+        )
+    wrong = wrong or (action in _WITHOUT_TEXT and has_text)
     if wrong or (learned and action != "resolve"):
         found = " ".join(filter(None, [action, arguments.ticket, *arguments.text]))
         raise UpkeepError(
             "the command is not understood",
-            expected="upkeep tickets, or upkeep tickets show|ack|resolve|comment N [TEXT] (a comment needs a text), or "
+            expected="upkeep tickets, or upkeep tickets show|ack|resolve|comment N [TEXT], or "
             "assign|wait|continue|workaround|cause|prevent|reopen|postmortem; --cause and --prevent belong to resolve",
             found=f"upkeep tickets {found}",
             remedy="upkeep tickets   (shows the numbers)",
@@ -242,7 +299,6 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
     out = render.console()
     out.print(render.text(f"#{ticket.number} {ticket.title}", "bold"))
     zone = config.time_zone
-    who = ticket.acknowledged_by if ticket.state == "acknowledged" else ticket.resolved_by if ticket.resolved else ""
 
     def by(deadline: sla.Deadline) -> str:
         stands = ticket.state == WAITING and deadline.done is None
@@ -251,7 +307,7 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
     pause = ticket.pauses[-1] if ticket.state == WAITING else None
     waits = f"since {render.when(pause.since, zone)}{': ' if pause.why else ''}{pause.why}" if pause else ""
     for name, value in (
-        ("state", f"{ticket.state}{f' by {who}' if who else ''}, {ticket.priority} ({ticket.severity})"),
+        ("state", f"{_state(ticket)}, {ticket.priority} ({ticket.severity})"),
         ("whose", ticket.assignee),
         ("waits", waits),
         ("opened", f"{render.when(ticket.opened, zone)} {zone.key}, {render.age(ticket.opened, now)} ago"),
@@ -267,6 +323,10 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
     _lessons(out, ticket.workaround, ticket.root_cause, ticket.prevention)
     for hint in hints(ticket):
         out.print(render.text(hint, "yellow"))
+    # What is to be done stands before what was seen: once, where it is the same on all hosts.
+    remedies = list(dict.fromkeys(entry.remedy for entry in detail.entries if entry.cleared is None and entry.remedy))
+    if len(remedies) == 1:
+        out.print(render.text(f"{'to do:':<10}{remedies[0]}", "bold"))
     out.print()
     for lesson in detail.learned:
         ended = f", resolved {render.when(lesson.resolved, zone)} by {lesson.resolved_by}" if lesson.resolved else ""
@@ -280,8 +340,8 @@ def _show(detail: TicketDetail, arguments: argparse.Namespace, config: Config) -
         seen = f"first seen {render.when(entry.first_seen, zone)}, last {render.when(entry.last_seen, zone)}"
         for line, style in (
             (entry.summary, ""),
+            (f"→ {entry.remedy}" if entry.remedy and [entry.remedy] != remedies else "", ""),
             *((f"  {line}", "dim") for line in entry.evidence),
-            (f"→ {entry.remedy}" if entry.remedy else "", ""),
             (f"{entry.check}; {seen}", "dim"),
         ):
             if line:

@@ -198,26 +198,37 @@ def run(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_the_whole_work_by_the_command(store: Store, record: Record, run: Any) -> None:
     record(time.time() - 600, "critical")
     said = run("ack", "1", "on it")
-    assert "Critical: first a workaround" in said
-    assert "whose:    ann" in run("assign", "1")
-    assert "whose:    bob" in run("assign", "#1", "bob")
+    assert re.match(r"#1: acknowledged. Now acknowledged by ann, P1, react done, solve \d+ min left.\n", said)
+    assert "Critical: first a workaround" in said and len(said.splitlines()) == 2
+    assert run("ack", "1").startswith("#1: nothing to do. Now acknowledged by ann")
+    assert run("assign", "1").startswith("#1: given to ann. Now acknowledged by ann, P1, whose: ann, react done")
+    assert run("assign", "1", "nobody").startswith("#1: given to nobody. Now acknowledged by ann, P1, react done")
+    assert "whose: bob" in run("assign", "#1", "bob")
+    assert "whose:    bob" in run("show", "1")
     assert re.search(r"ann.*assigned bob", run("show", "1"))
     assert "bob" in run("--assignee", "bob")
     assert "No open tickets of assignee nobody." in run("--assignee", "")
     said = run("wait", "1", "the", "disk", "comes")
+    assert said.startswith("#1: waits. Now waiting, P1, whose: bob") and "(its clocks stand still)" in said
+    said = run("show", "1")
     assert re.search(r"waits: +since .*: the disk comes", said)
     assert "stands still" in said
     assert "waiting" in run("--state", "waiting")
-    assert "stands still" not in run("continue", "1")
+    assert "stand still" not in (said := run("continue", "1")) and said.startswith("#1: goes on. Now acknowledged")
     said = run("workaround", "1", "logs elsewhere")
-    assert "workaround: logs elsewhere" in said
+    assert said.startswith("#1: workaround noted. ")
     assert "Critical" not in said
+    assert "workaround: logs elsewhere" in run("show", "1")
     said = run("resolve", "1", "replaced", "--cause", "old disk")
-    assert "cause:      old disk" in said
+    assert said.startswith(
+        "#1: resolved. Now resolved by ann, P1, whose: bob. The next run confirms it, or reopens it."
+    )
+    assert "cause:      old disk" in run("show", "1")
     assert "How is it not to happen again? upkeep tickets prevent 1 TEXT" in said
     assert "Why did it come?" not in said
     assert "How is it" not in run("prevent", "1", "disks are watched")
-    assert "state:    open" in run("reopen", "1", "still slow")
+    assert run("reopen", "1", "still slow").startswith("#1: reopened. Now open, P1")
+    assert "state:    open" in run("show", "1")
     document = json.loads(run("show", "1", "--json"))
     assert document["hints"] == []
     assert document["prevention"] == "disks are watched"
@@ -227,11 +238,30 @@ def test_the_whole_work_by_the_command(store: Store, record: Record, run: Any) -
     assert {actor for _action, actor in acts(store)} == {"ann"}
 
 
+def test_what_is_to_be_done_stands_before_what_was_seen(store: Store, record: Record, run: Any) -> None:
+    record(1000, "high")
+    store.resolve(1, "ann", "", 1500, cause="old firmware", prevention="watch it")
+    record(5_000_000, "high")
+    said = run("show", "2")
+    places = [said.index(word) for word in ("state:", "to do:", "old firmware", "what was seen", "History")]
+    assert places == sorted(places)
+    assert said.count("mend it") == 1, "once, where it is the same everywhere"
+
+
+@pytest.mark.parametrize("words", [["comment"], ["wait"], ["workaround"], ["cause"], ["prevent"]])
+@pytest.mark.parametrize("text", [[], [" "]])
+def test_what_needs_a_text_asks_for_it(
+    store: Store, record: Record, run: Any, words: list[str], text: list[str]
+) -> None:
+    record(1000, "high")
+    said = run(*words, "1", *text, code=2)
+    assert f"{words[0]} needs a" in said and f"to do:    as: upkeep tickets {words[0]} 1 " in said
+    assert store.ticket(1).ticket.acknowledged is None, "nor does its clock of reaction end"
+
+
 @pytest.mark.parametrize(
     "words",
     [
-        ["workaround", "1"],
-        ["cause", "1", " "],
         ["prevent"],
         ["show", "1", "x"],
         ["ack", "1", "--cause", "x"],
