@@ -21,7 +21,10 @@ import struct
 import subprocess
 import tempfile
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 OUTPUT_LIMIT = 8 * 1024 * 1024
 """Bytes of a command's standard output, or of a file, that are kept; what comes after is thrown away and told."""
@@ -98,6 +101,30 @@ class Host:
             return os.stat(path).st_mtime
         except OSError:
             return None
+
+    def walk(self, top: str, limit: int) -> Generator[tuple[str, os.stat_result, bool], bool, None]:
+        """Files and folders below ``top``, itself included, depth first: path, lstat(2), and whether it is a folder.
+
+        Links are not followed, other filesystems not entered, what cannot be read is left out, and after ``limit``
+        names it ends. Send True to leave a folder's content out.
+        """
+        try:
+            device = os.stat(top).st_dev
+        except (OSError, ValueError):
+            return
+        stack = [top]
+        while stack and limit > 0:
+            path = stack.pop()
+            limit -= 1
+            try:
+                found = os.lstat(path)
+            except (OSError, ValueError):
+                continue
+            folder = stat.S_ISDIR(found.st_mode) or (path == top and os.path.isdir(path))
+            leave = yield path, found, folder
+            if folder and not leave and found.st_dev == device:
+                with contextlib.suppress(OSError):
+                    stack += sorted((path.rstrip("/") + "/" + name for name in os.listdir(path)), reverse=True)
 
     def owner(self, path: str) -> tuple[int, int, int] | None:
         """The user, the group and the mode of what a path leads to, or None when it cannot be asked."""
