@@ -227,6 +227,8 @@ def _missed(connection: Connection, review: Review, config: Config, job: Job, no
     why = ""
     if newest is not None and newest.state == firings.MISSED and (run is None or run.started < newest.due - EARLY):
         due, why = newest.due, newest.why
+    elif newest is not None and newest.state == firings.WAITING and now - newest.touched > GRACE:
+        due, why = newest.due, firings.FORSAKEN
     elif (
         expected is not None
         and (newest is None or newest.due < expected)

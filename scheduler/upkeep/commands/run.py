@@ -126,7 +126,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     frozen, plan = _in_freeze(arguments, config, job, plan)
 
-    from ..store import open_store
+    from ..store import locks, open_store
 
     with open_store(config.store_url, config.home) as store:
         store.check_writable()
@@ -138,14 +138,21 @@ def execute(arguments: argparse.Namespace) -> int:
             plan = _as_decided(plan, mine)
             if mine.without and _nobody_is_left(plan, mine, store):
                 return OK
-        if job is not None and job.approve:
-            from .. import approval
+        try:
+            if job is not None and job.approve:
+                from .. import approval
 
-            def run(plan: Plan, mine: Mine | None, found: Planned | None) -> int:
-                return _run(arguments, config, job, plan, store, mine, found)
+                def run(plan: Plan, mine: Mine | None, found: Planned | None) -> int:
+                    return _run(arguments, config, job, plan, store, mine, found)
 
-            return approval.carry_out(store, job, plan, mine, _as_it_stands(arguments), run, frozen)
-        return _run(arguments, config, job, plan, store, mine)
+                return approval.carry_out(store, job, plan, mine, _as_it_stands(arguments), run, frozen)
+            return _run(arguments, config, job, plan, store, mine)
+        except locks.NotOurs:
+            if job is None or mine is None or arguments.firing:
+                raise
+            from ..running import followed
+
+            return followed.overtaken(store, job, mine.firing, config, if_due=arguments.if_due, as_json=arguments.json)
 
 
 def _plan(arguments: argparse.Namespace, config: Config) -> tuple[Job | None, Plan]:
@@ -398,11 +405,15 @@ def _begin(
             firing=firing,
         )
 
+    def waits(why: str) -> None:
+        if firing is not None:
+            begin.still_waits(store, firing, why)
+
     patience = config.scheduler.lock_wait
     if arguments.wait is not None:
         patience = 0.0 if arguments.wait in ("0", "0s") else _seconds("--wait", arguments.wait)
     try:
-        return begin.patiently(registered, 0.0 if _by_scheduler(arguments) else patience)
+        return begin.patiently(registered, 0.0 if _by_scheduler(arguments) else patience, waits)
     except BaseException as error:
         with contextlib.suppress(OSError):
             folder.rmdir()

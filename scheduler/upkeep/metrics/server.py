@@ -133,7 +133,11 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._places.acquire(timeout=PATIENCE):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except BaseException:
+                self._places.release()  # there is no thread that would
+                raise
         else:
             # Others keep all places busy, byte by byte perhaps: the end of the service must not wait for them.
             self.shutdown_request(request)

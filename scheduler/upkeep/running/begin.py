@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from .. import durations, inventory
+from ..errors import UpkeepError
 from ..store import locks
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 LOOK = 1.0
 """Seconds between two looks whether what is wanted is free."""
+SIGN = 5.0
+"""Seconds between two signs that its process still waits: a part of service.engine.BEGIN_WITHIN."""
 
 
 def wanted_locks(job: Job | None, plan: Plan) -> list[locks.Wanted]:
@@ -36,10 +40,13 @@ def wanted_locks(job: Job | None, plan: Plan) -> list[locks.Wanted]:
     return wanted
 
 
-def patiently(begin: Callable[[], Run], seconds: float) -> Run:
-    """Begin when what is wanted is free, at most after so many seconds; then locks.Busy is raised, which says who."""
+def patiently(begin: Callable[[], Run], seconds: float, waits: Callable[[str], None] = lambda _why: None) -> Run:
+    """Begin when what is wanted is free, at most after so many seconds; then locks.Busy is raised, which says who.
+
+    ``waits`` is told at once, and each SIGN seconds, for whom it waits.
+    """
     deadline = time.monotonic() + seconds
-    told = 0
+    told, signed = 0, float("-inf")
     while True:
         try:
             return begin()
@@ -50,6 +57,9 @@ def patiently(begin: Callable[[], Run], seconds: float) -> Run:
                 told = busy.holder.run
                 left = durations.shown(deadline - time.monotonic())
                 print(f"upkeep: waits, at most {left}: {busy.holder.told()}", file=sys.stderr)
+            if time.monotonic() - signed >= SIGN:
+                signed = time.monotonic()
+                waits(busy.holder.told())
         time.sleep(LOOK)
 
 
@@ -59,6 +69,14 @@ def not_begun(store: Store, firing: int, error: locks.Busy, now: float, seconds:
 
     with store.database.write() as connection:
         firings.put_off(connection, firing, error.holder.told(), now + seconds)
+
+
+def still_waits(store: Store, firing: int, why: str) -> None:
+    """Write into a firing that this process waits for it; a store that is away for a moment is not worth the wait."""
+    from ..store import firings
+
+    with contextlib.suppress(UpkeepError), store.database.write() as connection:
+        firings.still_waits(connection, firing, why, time.time())
 
 
 def note(store: Store, firing: int, why: str) -> None:

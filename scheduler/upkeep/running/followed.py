@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import FINDINGS, HOSTS_FAILED, NOT_RUN, OK, UpkeepError
-from ..store import firings
+from ..store import firings, locks
 from . import occurrence
 
 if TYPE_CHECKING:
@@ -60,6 +60,17 @@ def follow(store: Store, job: Job, firing: Firing, config: Config, as_json: bool
     return code
 
 
+def overtaken(store: Store, job: Job, number: int, config: Config, *, if_due: bool, as_json: bool) -> int:
+    """While this process waited, another one took the occurrence: say so, or follow that one, as if it came later."""
+    with store.database.read() as connection:
+        firing = firings.one(connection, number)
+    if firing is None:
+        raise locks.NotOurs(number)
+    if if_due:
+        return not_due(job, occurrence.Theirs(firing), config, as_json)
+    return follow(store, job, firing, config, as_json)
+
+
 def not_due(job: Job, due: occurrence.Theirs | occurrence.Nothing, config: Config, as_json: bool) -> int:
     """Say that there is nothing to carry out, which is well."""
     from .. import render
@@ -68,6 +79,9 @@ def not_due(job: Job, due: occurrence.Theirs | occurrence.Nothing, config: Confi
     if isinstance(due, occurrence.Theirs):
         how = "is" if due.firing.state in firings.OPEN else "was"
         why = f"{job.name} of {render.when(due.firing.due, config.time_zone)} {how} carried out by another process"
+        if due.firing.state == firings.WAITING:
+            why = f"{job.name} of {render.when(due.firing.due, config.time_zone)} waits in another process"
+            why += f": {due.firing.why}" if due.firing.why else ""
         if due.firing.state in (firings.SKIPPED, firings.MISSED):
             why = f"{job.name} of {render.when(due.firing.due, config.time_zone)} is not carried out: {due.firing.why}"
     else:

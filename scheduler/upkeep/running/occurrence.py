@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..calendar.decide import PROMPT, Begin, Skip, Wait, decide, next_moment, timetable
 from ..service import decisions
-from ..store import RUNNING, firings, job_runs, locks
+from ..store import RUNNING, approvals, firings, job_runs, locks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from ..store.firings import Firing
 
 BEGIN_WITHIN = 60.0
-"""Seconds in which a process that has claimed an occurrence begins with it, beside what it waits for locks."""
+"""Seconds in which a process that has claimed an occurrence begins with it, or says that it waits for a lock."""
+FORSAKEN_AFTER = 3600.0
+"""Seconds after which nobody comes back any more to an occurrence that waits: a service looks each half minute."""
 SAME_MOMENT = 60.0
 """Seconds after a due time in which a run by hand counts as that occurrence: cron lines fire within the minute."""
 EARLY = 5.0
@@ -87,11 +89,31 @@ def by_hand(store: Store, config: Config, job: Job, now: float) -> Mine | Theirs
             newest = claimed[-1]
             if newest.state in (firings.SKIPPED, firings.MISSED):
                 return None  # a person wants it all the same
-            return Mine(newest.id, newest.until, newest.without) if newest.state == firings.WAITING else Theirs(newest)
+            if newest.state != firings.WAITING or _is_being_begun(newest, now):
+                return Theirs(newest)
+            firings.launching(connection, newest.id, now, newest.until, newest.without)
+            return Mine(newest.id, newest.until, newest.without)
         if due is None or due > now + EARLY:
             return None
         number = firings.claim(connection, job.name, due, node=os.uname().nodename, now=now)
-        return None if number is None else Mine(number)
+        if number is None:
+            return None
+        firings.launching(connection, number, now)
+        _end_forsaken(connection, job.name, due, now)
+        return Mine(number)
+
+
+def _is_being_begun(firing: Firing, now: float) -> bool:
+    """Whether a process that is to carry it out has been started, or has said that it waits, a moment ago."""
+    return firing.launched is not None and abs(now - firing.launched) < BEGIN_WITHIN
+
+
+def _end_forsaken(connection: Connection, job: str, due: float, now: float) -> None:
+    """A job's earlier occurrences that nobody came back to have their end: a newer one takes their place."""
+    for firing in firings.open_ones(connection):
+        waits = firing.job == job and firing.state == firings.WAITING and firing.due < due
+        if waits and now - firing.touched > FORSAKEN_AFTER and approvals.to_apply(connection, job, firing.due) is None:
+            firings.end(connection, firing.id, firings.MISSED, firings.FORSAKEN, now)
 
 
 def if_due(store: Store, config: Config, job: Job, now: float) -> Mine | Theirs | Nothing:
@@ -135,8 +157,7 @@ def _left_over(
     for firing in firings.open_ones(connection):
         if firing.job != job.name or firing.state != firings.WAITING:
             continue
-        # Who claimed it may still wait for a lock.
-        if firing.launched is not None and abs(now - firing.launched) < BEGIN_WITHIN + config.scheduler.lock_wait:
+        if _is_being_begun(firing, now):
             continue
         decision = decisions.anew(connection, config, firing, now, paused=paused, held=held)
         if isinstance(decision, Skip):

@@ -50,6 +50,7 @@ HUNG = 180.0
 
 BEATS = "the signs of life"
 LOOKS = "the schedule"
+CONFIGURATION = "the configuration"
 ALARM = 15.0
 """Seconds between two looks whether the store fails for so long that it is told past it."""
 
@@ -72,6 +73,8 @@ class Service:
         self._watch: Watch[str] = Watch(4 * BEAT)
         self._told: dict[str, str] = {}
         self._stamp = stamp or _stamp(config.path)
+        self._wrong: UpkeepError | None = None
+        """What is wrong with the configuration since it was changed."""
         self._timers = Timers(self._jumped, clock)
         self._launcher = Launcher(config.home, config.path, self._wake)
         self._engine = Engine(store, config, process.node, self._launcher)
@@ -174,7 +177,7 @@ class Service:
     def tick(self) -> None:
         """Look at the configuration, and as leader at what is due."""
         try:
-            self._reload()
+            self._guarded(CONFIGURATION, self._reload)()
             if self.node.leads:
                 again = math.inf
                 self._woken.set()
@@ -211,18 +214,23 @@ class Service:
 
     def _reload(self) -> None:
         stamp = _stamp(self.config.path)
-        if stamp == self._stamp or self.config.path is None:
+        if self.config.path is None:
             return
-        self._stamp = stamp
+        if stamp == self._stamp:
+            if self._wrong is not None:
+                raise self._wrong.with_traceback(None)  # it is as wrong as it was when it was read
+            return
+        self._stamp, self._wrong = stamp, None
         try:
             config = configuration.load(str(self.config.path))
         except UpkeepError as error:
-            raise UpkeepError(
-                f"the configuration was changed, and is wrong; the one before stays in force: {error.what}",
+            self._wrong = UpkeepError(
+                f"it was changed, and is wrong; the one before stays in force: {error.what}",
                 expected=error.expected,
                 found=error.found,
                 remedy=error.remedy,
-            ) from error
+            )
+            raise self._wrong from error
         if config.store_url != self.config.store_url:
             log.warning("the store's address was changed: that takes a restart of the service")
         self.config = config
@@ -275,7 +283,9 @@ class Service:
         """What is wrong with this process; empty when nothing is."""
         if time.monotonic() - self._ticked >= HUNG:
             return "the schedule was not looked at for minutes"
-        return "; ".join(f"{name}: {wrong}" for name, wrong in self._told.items() if wrong)
+        # Under a configuration that became wrong it works on by the one before: that is a ticket, not its death.
+        told = ((name, wrong) for name, wrong in self._told.items() if name != CONFIGURATION)
+        return "; ".join(f"{name}: {wrong}" for name, wrong in told if wrong)
 
 
 def open_service(config: Config, patience: float = 600.0) -> Service:

@@ -29,6 +29,8 @@ MISSED = "missed"
 """It should have been carried out, and its time has passed."""
 BROKEN = "error"
 """Its run could not be carried out, or not even begin."""
+FORSAKEN = "the process that was to carry it out ended before it began, and nobody came back to it"
+"""Why one that waits is told as missed."""
 OPEN = (WAITING, RUNNING)
 STATES = (WAITING, RUNNING, "finished", "interrupted", "timed_out", BROKEN, SKIPPED, MISSED)
 """A firing's states: those of its run, and those without one."""
@@ -63,6 +65,11 @@ class Firing:
     without: tuple[str, ...]
     """Patterns of hosts that a freeze takes out."""
     ended: float | None
+
+    @property
+    def touched(self) -> float:
+        """When somebody last did something for it, or is to come back to it."""
+        return max(self.decided, self.not_before, self.launched or 0.0)
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,12 @@ def put_off(connection: Connection, number: int, why: str, not_before: float, *,
     if not failed:
         values["attempts"] = 0
     connection.execute(update(_FIRINGS).where(waiting).values(values))
+
+
+def still_waits(connection: Connection, number: int, why: str, now: float) -> None:
+    """The process that was started for it is alive and waits; nobody else needs to take it up."""
+    waiting = (_FIRINGS.c.id == number) & (_FIRINGS.c.state == WAITING)
+    connection.execute(update(_FIRINGS).where(waiting).values(why=why, launched=now))
 
 
 def end(connection: Connection, number: int, state: str, why: str, now: float) -> bool:

@@ -411,6 +411,20 @@ def test_clients_that_say_nothing_do_not_keep_others_out(
             one.close()
 
 
+def test_a_machine_without_room_for_a_thread_costs_no_place_for_good(
+    endpoint: server.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.threading.Thread, "start", full)
+        for _request in range(server.MOST_AT_ONCE):
+            with socket.create_connection(("127.0.0.1", endpoint.port), 5) as client:
+                assert client.recv(1) == b"", "it is let go"
+    assert get(endpoint, "/")[0] == 200
+
+
 def test_the_port_is_taken(endpoint: server.Endpoint, configured: Config) -> None:
     taken = replace(configured, metrics=Settings(listen=Address("127.0.0.1", endpoint.port)))
     with pytest.raises(UpkeepError) as error:

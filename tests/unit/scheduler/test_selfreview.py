@@ -109,6 +109,18 @@ def test_a_weekly_that_did_not_run_is_a_ticket_until_it_ran(store: Store, config
     assert open_tickets(store)[selfreview.MISSED].number == 1
 
 
+def test_one_whose_process_died_before_it_began_is_missed(store: Store, config: Config) -> None:
+    with store.database.write() as connection:
+        number = firings.claim(connection, "weekly", SUNDAY, node=NODE, now=SUNDAY)
+        assert number is not None
+        firings.launching(connection, number, SUNDAY)
+    assert selfreview.step(store, config, SUNDAY + 0.9 * HOUR) == 0
+    assert selfreview.step(store, config, SUNDAY + 1.1 * HOUR) == 1
+    (ticket,) = store.tickets()
+    assert ticket.cause == selfreview.MISSED
+    assert firings.FORSAKEN in store.ticket(ticket.number).entries[0].evidence
+
+
 @pytest.mark.parametrize(
     "began", [SUNDAY - 200, SUNDAY, SUNDAY + 1800, SUNDAY + 2 * HOUR], ids=["early", "prompt", "late", "very late"]
 )
@@ -142,7 +154,9 @@ def test_what_was_meant_not_to_run_was_not_missed(store: Store, config: Config) 
 @pytest.mark.parametrize(("state", "is_missed"), [("skipped", False), ("waiting", False), ("missed", True)])
 def test_what_the_scheduler_decided_counts(store: Store, config: Config, state: str, is_missed: bool) -> None:
     with store.database.write() as connection:
-        firings.claim(connection, "weekly", SUNDAY, node="n", now=SUNDAY + 9, state=state, why="a lock was held")
+        # A scheduler comes back each half minute to what waits.
+        values = {"node": "n", "now": SUNDAY + 9, "not_before": SUNDAY + 2 * HOUR - 10}
+        firings.claim(connection, "weekly", SUNDAY, state=state, why="a lock was held", **values)
     assert selfreview.step(store, config, SUNDAY + 2 * HOUR) == int(is_missed)
     if is_missed:
         assert "a lock was held" in store.ticket(1).entries[0].evidence

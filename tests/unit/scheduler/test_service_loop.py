@@ -53,6 +53,35 @@ def test_a_configuration_that_is_corrected_while_the_store_is_away_is_taken(
     assert service.config.scheduler.max_runs == 22
 
 
+def test_a_wrong_configuration_is_told_once_and_is_well_only_when_it_was_corrected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "upkeep.yml"
+    path.write_text("scheduler: {max_runs: 1}\n")
+    monkeypatch.setenv("UPKEEP_HOME", str(tmp_path))
+    service = loop.open_service(configuration.load(str(path)))
+    looks: list[float] = []
+    caplog.set_level("INFO", "upkeep.scheduler")
+    with service.store:
+        service.beat()  # it leads
+        monkeypatch.setattr(service._engine, "look", lambda now, _steady: looks.append(now) or now + 1e6)
+        path.write_text("scheduler: {max_runs: none}\n")
+        caplog.clear()
+        for _tick in range(3):
+            service.tick()
+        assert len(looks) == 3, "the one before stays in force, and what is due by it is begun"
+        (said,) = caplog.messages
+        assert said.startswith("the configuration: it was changed, and is wrong; the one before stays in force")
+        assert service._unwell() == ""
+        path.write_text("scheduler: {max_runs: 33}\n")
+        service.tick()
+        assert service.config.scheduler.max_runs == 33
+        assert caplog.messages[1:] == [
+            "the configuration was changed, and is in force",
+            "the configuration: well again",
+        ]
+
+
 def test_the_figures_are_of_the_configuration_that_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "upkeep.yml"
     path.write_text("scheduler: {max_runs: 1}\n")
