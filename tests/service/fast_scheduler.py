@@ -43,7 +43,7 @@ def main() -> None:
         for name, job in config.jobs.items()
     }
     os.environ.pop("LD_PRELOAD", None)  # a false clock is for this process: Ansible does not bear libfaketime
-    loop.set_up_logging()
+    loop.set_up_logging(config.time_zone)
     service = loop.open_service(replace(config, jobs=jobs))
     service.run()
     service.store.close()

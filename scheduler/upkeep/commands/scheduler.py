@@ -34,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
     config = configuration.load(arguments.config)
     from ..service import loop
 
-    loop.set_up_logging()
+    loop.set_up_logging(config.time_zone)
     if arguments.once:
         service = loop.open_service(config, patience=0.0)
         with service.store:

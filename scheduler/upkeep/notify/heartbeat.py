@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from ..store import Store
     from .settings import Heartbeat
 
+EVERY = 5.0
+"""Seconds between two looks whether it is time, so that it is called within half of that of its time: who watches it
+counts in the minutes that are configured, and a restart must not make two of one."""
+RETRY = 60.0
+"""Seconds after which a call that was not accepted is made again, if it is not sooner that one is due."""
 CALLED = "heartbeat"
-"""Marks: when it was called last with success; since when it has been looked after; since when calls fail."""
+"""Marks: when it was called last with success, and without; since when it has been looked after; since when calls
+fail."""
+TRIED = "heartbeat tried"
 SINCE = "heartbeat since"
 FAILING = "heartbeat failing"
 MUTE = 3600.0
@@ -42,7 +49,10 @@ def step(store: Store, config: Config, now: float) -> int:
     if beat is None:
         return 0
     with store.database.read() as connection:
-        called, since = marks.read(connection, CALLED), marks.read(connection, SINCE)
+        called, tried = marks.read(connection, CALLED), marks.read(connection, TRIED)
+        if _lately(called, now, beat.every) or _lately(tried, now, min(RETRY, beat.every)):
+            return 0
+        since = marks.read(connection, SINCE)
         late = late_jobs(connection, beat, now, since.at if since else None)
         mute = is_mute(connection, config, now)
     if since is None:
@@ -52,19 +62,23 @@ def step(store: Store, config: Config, now: float) -> int:
     _say(f"no heartbeat: {why}" if why else "")
     if why:
         return 0
-    # A moment in the future was written under a wrong clock.
-    if called is not None and called.at <= now < called.at + beat.every:
-        return 0
     wrong = call(beat)
     with store.database.write() as connection:
         if wrong:
+            marks.make(connection, TRIED, now)
             if marks.read(connection, FAILING) is None:
                 marks.make(connection, FAILING, now)
         else:
             marks.make(connection, CALLED, now)
             marks.remove(connection, FAILING)
+            marks.remove(connection, TRIED)
     _say(f"the heartbeat in {beat.url} was not accepted: {wrong}" if wrong else "")
     return 0 if wrong else 1
+
+
+def _lately(mark: marks.Mark | None, now: float, seconds: float) -> bool:
+    """Whether it was less than so many seconds ago. A moment in the future was written under a wrong clock."""
+    return mark is not None and mark.at <= now < mark.at + seconds - EVERY / 2
 
 
 def _say(what: str) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .. import config as configuration
@@ -32,6 +33,7 @@ from .watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from zoneinfo import ZoneInfo
 
     from ..config import Config
     from ..metrics.server import Endpoint
@@ -306,19 +308,28 @@ def open_service(config: Config, patience: float = 600.0) -> Service:
             time.sleep(5.0)
 
 
-def set_up_logging() -> None:
-    """To standard error; under systemd with the level that journald understands, otherwise with the time."""
+def set_up_logging(zone: ZoneInfo) -> None:
+    """To standard error; under systemd with the level that journald understands, otherwise with the time in a zone."""
     import os
 
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _Journal() if os.environ.get("JOURNAL_STREAM") else logging.Formatter("%(asctime)s %(message)s")
-    )
+    handler.setFormatter(_Journal() if os.environ.get("JOURNAL_STREAM") else _Timed(zone))
     for name, level in (("upkeep", logging.INFO), ("apscheduler", logging.ERROR)):
         logger = logging.getLogger(name)
         logger.setLevel(level)
         logger.addHandler(handler)
         logger.propagate = False
+
+
+class _Timed(logging.Formatter):
+    """A line with its time by the configured zone, as the commands show it, whatever this machine's is."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        super().__init__("%(asctime)s %(message)s")
+        self._zone = zone
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+        return f"{datetime.fromtimestamp(record.created, self._zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 class _Journal(logging.Formatter):

@@ -61,7 +61,7 @@ STEPS = (
     Step("mirror", 15.0, True, "upkeep.ticketing.mirror:step", outgoing=True, configured="ticket_systems", share=0.3),
     Step("notices", 10.0, True, "upkeep.notify.plan:step", outgoing=True, configured="notify"),
     Step("outbox", 5.0, True, "upkeep.outbox:step", outgoing=True, share=1.0),
-    Step("heartbeat", 60.0, True, "upkeep.notify.heartbeat:step", configured="notify"),
+    Step("heartbeat", 5.0, True, "upkeep.notify.heartbeat:step", configured="notify"),
     Step("retention", 86400.0, True, "upkeep.service.retention:step"),
 )
 

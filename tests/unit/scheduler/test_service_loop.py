@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,6 +19,8 @@ from upkeep.metrics.server import Endpoint
 from upkeep.metrics.settings import Address
 from upkeep.service import loop
 from upkeep.store import nodes, open_store
+
+LOGGERS = ("upkeep", "apscheduler")
 
 
 def test_a_sign_of_life_that_comes_after_the_end_leaves_no_lost_scheduler(tmp_path: Path) -> None:
@@ -96,3 +101,25 @@ def test_the_figures_are_of_the_configuration_that_is_in_force(tmp_path: Path, m
         path.write_text("jobs: {added: {playbook: p.yml, schedule: '0 3 * * *'}}\n")
         service.tick()
     assert "added" in endpoint.reader.config.jobs
+
+
+@pytest.fixture
+def _loggers() -> Iterator[None]:
+    kept = {
+        name: (one.level, one.propagate, list(one.handlers)) for name in LOGGERS for one in [logging.getLogger(name)]
+    }
+    yield
+    for name, (level, propagate, handlers) in kept.items():
+        one = logging.getLogger(name)
+        one.level, one.propagate, one.handlers = level, propagate, handlers
+
+
+@pytest.mark.usefixtures("_loggers")
+def test_its_log_has_the_times_of_the_configured_zone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    loop.set_up_logging(ZoneInfo("Asia/Tokyo"))
+    record = logging.makeLogRecord({"name": "upkeep", "msg": "at work", "created": 0.0, "levelno": logging.INFO})
+    logging.getLogger("upkeep").handle(record)
+    assert capsys.readouterr().err == "1970-01-01 09:00:00 JST at work\n"
