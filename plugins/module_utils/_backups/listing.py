@@ -109,7 +109,8 @@ def order(path: bytes) -> bytes:
 class Listing:
     """The names of a snapshot, in ``stream``, a binary file open for writing and reading.
 
-    ``files``, ``folders``, ``others`` and ``bytes`` count what was added; ``digest`` is the SHA-256 of all lines.
+    ``files``, ``folders``, ``others`` and ``bytes`` count what was added; ``digest`` is the SHA-256 of all lines but those
+    of sockets, which restic never restores.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -130,7 +131,6 @@ class Listing:
 
     @property
     def digest(self) -> str:
-        self._flush()
         return self._sha256.hexdigest()
 
     def add(self, entry: Entry) -> None:
@@ -150,6 +150,8 @@ class Listing:
         made = line(
             escaped(entry.path), kind, entry.size, entry.mode, entry.uid, entry.gid, round(entry.mtime * 1_000_000)
         )
+        if kind != b"s":
+            self._sha256.update(made)
         self._lines.append(made)
         self._size += len(made)
         if self._size >= _CHUNK:
@@ -182,7 +184,6 @@ class Listing:
             data = b"".join(self._lines)
             self._lines.clear()
             self._size = 0
-            self._sha256.update(data)
             self.stream.write(data)
 
     def lines(self) -> Iterator[bytes]:

@@ -164,24 +164,23 @@ class Extremes:
         self.seed = seed
         self.most_bytes = most_bytes
         self.too_large = 0
-        self._newest: list[tuple[int, str, int]] = []
+        self._newest: list[tuple[float, str, int]] = []
         self._largest: list[tuple[int, str]] = []
         self._random: list[Unit] = []
         self._seen = 0
         self._dice = random.Random(seed)
 
-    def add(self, entry: Listed) -> None:
-        if entry.kind != "f":
-            return
-        if entry.size > self.most_bytes:
+    def add_file(self, path: str, size: int, mtime: float) -> None:
+        """Look at one regular file; ``mtime`` in any unit."""
+        if size > self.most_bytes:
             self.too_large += 1
             return
-        newest = (entry.mtime, entry.path, entry.size)
+        newest = (mtime, path, size)
         if len(self._newest) < NEWEST:
             heapq.heappush(self._newest, newest)
         elif newest > self._newest[0]:
             heapq.heapreplace(self._newest, newest)
-        largest = (entry.size, entry.path)
+        largest = (size, path)
         if len(self._largest) < LARGEST:
             heapq.heappush(self._largest, largest)
         elif largest > self._largest[0]:
@@ -189,11 +188,11 @@ class Extremes:
         # Reservoir sampling (Vitter's algorithm R): each file is as likely as any other.
         self._seen += 1
         if len(self._random) < RANDOM:
-            self._random.append(_file(entry.path, entry.size))
+            self._random.append(_file(path, size))
         else:
             place = int(self._dice.random() * self._seen)
             if place < RANDOM:
-                self._random[place] = _file(entry.path, entry.size)
+                self._random[place] = _file(path, size)
 
     def newest(self) -> list[Unit]:
         return [_file(path, size) for _mtime, path, size in sorted(self._newest, reverse=True)]
