@@ -106,8 +106,8 @@ class Difference(NamedTuple):
     """As a person reads it."""
 
 
-def compare_rows(expected: Baseline, found: Baseline, tolerance: float = 0.0) -> list[Difference]:
-    """Tables whose number of rows differs by more than ``tolerance`` percent of what was expected, worst first.
+def compare_rows(expected: Baseline, found: Baseline, tolerance: float = 0.0, slack: int = 0) -> list[Difference]:
+    """Tables whose rows differ by more than ``tolerance`` percent of what was expected and ``slack`` rows, worst first.
 
     A table that is missing is told by :func:`compare_objects`; here it lacks all its rows.
     """
@@ -117,7 +117,7 @@ def compare_rows(expected: Baseline, found: Baseline, tolerance: float = 0.0) ->
         difference = abs((there or 0) - count)
         if difference == 0 and there is not None:
             continue
-        if there is not None and difference <= count * tolerance / 100:
+        if there is not None and difference <= max(count * tolerance / 100, slack):
             continue
         told = "not there" if there is None else "%d rows" % there
         if there is not None or count:

@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from .model import Entry, Snapshot
     from .restic import Restic
 
-SOURCE_SPEC: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "path": {"type": "path", "required": True},
-    "repository": {"type": "str"},
-    "snapshot": {"type": "str", "default": "latest"},
-    "snapshot_host": {"type": "str"},
-    "snapshot_tags": {"type": "list", "elements": "str", "default": []},
-}
-"""How a dump is named in a module's options. ``path`` may be a shell pattern: the newest that matches is taken."""
-
 
 class NotThere(Exception):  # noqa: N818 - an outcome, not a bug
     """There is no such dump: why, and what is there instead."""
@@ -67,7 +57,11 @@ def subject(option: Mapping[str, Any]) -> str:
 
 
 def locate(host: Host, option: Mapping[str, Any], restic: Restic | None) -> Located:
-    """The dump that an element of the options (SOURCE_SPEC) means. Raises NotThere and ResticError."""
+    """The dump that an element of the option ``dumps`` means. Raises NotThere and ResticError.
+
+    ``path`` may be a shell pattern: the newest that matches is taken. ``snapshot`` is ``latest``, of those of ``host``
+    and with ``tag``, or an id.
+    """
     return _on_host(host, option) if restic is None else _in_snapshot(option, restic)
 
 
@@ -116,8 +110,8 @@ def fitting(snapshots: Sequence[Snapshot], option: Mapping[str, Any]) -> list[Sn
     kept = [
         one
         for one in snapshots
-        if (not option.get("snapshot_host") or one.host == option["snapshot_host"])
-        and set(option.get("snapshot_tags") or ()) <= set(one.tags)
+        if (not option.get("host") or one.host == option["host"])
+        and (not option.get("tag") or option["tag"] in one.tags)
         and (one.id.startswith(wanted) if wanted != "latest" else any(_above(top, path) for top in one.paths))
     ]
     return sorted(kept, key=lambda one: -one.time)
@@ -126,7 +120,7 @@ def fitting(snapshots: Sequence[Snapshot], option: Mapping[str, Any]) -> list[Sn
 def _above(top: str, path: str) -> bool:
     """Whether a dump with this path (or pattern) can lie in what a backup of ``top`` holds."""
     top = posixpath.normpath(top)
-    if top == "/" or path == top or path.startswith(top + "/"):
+    if top in ("/", path) or path.startswith(top + "/"):
         return True
     return _is_pattern(path) and (fnmatch.fnmatchcase(top, path) or top.startswith(_fixed(path) + "/"))
 
@@ -151,7 +145,7 @@ def _in_snapshot(option: Mapping[str, Any], restic: Restic) -> Located:
             ["%s of %s: %s" % (one.short_id, one.host, ", ".join(one.paths)) for one in newest]
             or ["it has no snapshot"],
             "Is the dump's folder among those that are backed up? Look at the job's paths and excludes; or correct the "
-            "options path, snapshot, snapshot_host and snapshot_tags.",
+            "options path, snapshot, host and tag.",
         )
     snapshot = kept[0]
     path = posixpath.normpath(option["path"])

@@ -95,6 +95,11 @@ Casts and parentheses do not count: a definition is worded otherwise after a dum
 (``CHECK (status IN ('a', 'b'))`` on a varchar is), and it means the same.
 """
 
+STRUCTURE = re.sub(
+    r"'rows', \(SELECT .*? FROM relations WHERE relkind IN \('r', 'm'\)\),", "'rows', '{}'::json,", BASELINE, flags=re.S
+)
+"""The same without counting rows, for a live server that shall not read all its tables."""
+
 # --- names ----------------------------------------------------------------------------------------
 
 
