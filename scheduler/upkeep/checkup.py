@@ -22,12 +22,14 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 from . import config as configuration
 from . import paths
 from .errors import UpkeepError
+from .service.unit import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from .config import Config
     from .running.runner import Event
+    from .secret import SecretPlace
 
 OK, HINT, MISSING = "ok", "hint", "missing"
 
@@ -68,7 +70,7 @@ def controller(given_config: str | None) -> tuple[list[Row], Config | None]:
     except UpkeepError as error:
         rows.append(_row("configuration", MISSING, error.what, error.remedy))
     if config is not None:
-        rows += [_store(config), *_playbooks(config), *_channels(config)]
+        rows += [_store(config), *_playbooks(config), *_channels(config), *_ticket_systems(config)]
     rows += [_room(), _ssh(), _clock(), _rights()]
     return rows, config
 
@@ -124,20 +126,19 @@ def _store(config: Config) -> Row:
 
 
 def _playbooks(config: Config) -> Iterator[Row]:
-    try:
-        folder = paths.collection() / "playbooks"
-    except UpkeepError:
-        return
     for job in config.jobs.values():
-        name = job.playbook.removeprefix("upkeep.maintenance.")
-        path = folder / f"{name}.yml" if name != job.playbook else Path(job.playbook)
-        if (name != job.playbook or "/" in job.playbook) and not path.is_file():
+        path = paths.playbook_file(job.playbook)
+        if path is not None and not path.is_file():
             yield _row("playbook", MISSING, f"{path} is not there", f"correct playbook of the job {job.name}", job.name)
 
 
 def _channels(config: Config) -> Iterator[Row]:
     """Whether the URLs of the notification can be read by this user, and are ones of apprise's. Nothing is sent."""
     settings = config.notify
+    if settings is None or not settings.channels:
+        yield _row(
+            "channels", OK, "none is configured: nobody is told of tickets (docs/notifications.md)", area="notify"
+        )
     for channel in settings.channels.values() if settings else ():
         from .notify.senders import instantiate
         from .outbox import Held
@@ -147,18 +148,54 @@ def _channels(config: Config) -> Iterator[Row]:
             try:
                 plugin = instantiate(place.read(), place)
             except UpkeepError as error:
-                # Only the service need know it: who asks may be somebody else.
-                yield _row(item, HINT, f"{error.what}: {error.found}", error.remedy, "notify")
+                yield _secret(item, place, error, "notify")
             except Held as error:
                 yield _row(item, MISSING, str(error), f"then: upkeep notify test {channel.name}", "notify")
             else:
-                yield _row(item, OK, f"{plugin.service_name}, URL from {place}", area="notify")
+                yield _row(
+                    item,
+                    OK,
+                    f"{plugin.service_name}, URL from {place}; to try it: upkeep notify test {channel.name}",
+                    area="notify",
+                )
     if settings and settings.heartbeat:
+        yield _secrets("heartbeat", {"URL": settings.heartbeat.url}, "", "", "notify")
+
+
+def _ticket_systems(config: Config) -> Iterator[Row]:
+    """Whether the secrets of the ticket systems are there. Nothing goes over the network: that is what probe is for."""
+    for one in config.ticket_systems.values():
+        ask = f"; to ask it: upkeep ticket-systems probe {one.name}"
+        yield _secrets(f"ticket system {one.name}", one.places, f"{one.kind} at {one.url}, ", ask, "ticket systems")
+
+
+def _secrets(item: str, places: Mapping[str, SecretPlace], before: str, after: str, area: str) -> Row:
+    """One row for all secrets of something: the first that is not there, or where they are from."""
+    for place in places.values():
         try:
-            settings.heartbeat.url.read()
-            yield _row("heartbeat", OK, f"URL from {settings.heartbeat.url}", area="notify")
+            place.read()
         except UpkeepError as error:
-            yield _row("heartbeat", HINT, f"{error.what}: {error.found}", error.remedy, "notify")
+            row = _secret(item, place, error, area)
+            if row.state != OK:
+                return row
+    return _row(
+        item, OK, f"{before}{', '.join(f'{name} from {place}' for name, place in places.items())}{after}", area=area
+    )
+
+
+def _secret(item: str, place: SecretPlace, error: UpkeepError, area: str) -> Row:
+    """A secret that this user cannot read. Only the service need know it: who asks may be somebody else."""
+    if place.kind == "env":
+        try:
+            lines = Path(ENVIRONMENT).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            lines = []
+        if any(re.match(rf"\s*{re.escape(place.name)}=.*[^\s\"']", line) for line in lines):
+            return _row(item, OK, f"{place} is set for the service, in {ENVIRONMENT}", area=area)
+        remedy = f"set it for the user that Upkeep runs as; for the service: in {ENVIRONMENT}"
+    else:
+        remedy = f"put it into {place.name}, so that the user that Upkeep runs as can read it"
+    return _row(item, HINT, f"the secret {place} is not there: {error.found}", remedy, area)
 
 
 def _room() -> Row:

@@ -22,6 +22,9 @@ examples:
   upkeep doctor -i hosts.yml
   upkeep doctor --no-hosts         only this machine
 
+Only the hosts are asked over the network. To ask a ticket system: upkeep ticket-systems probe NAME; to try a channel of
+notify: upkeep notify test NAME.
+
 exit codes: 0 nothing is missing, 1 something is, 3 a host could not be reached, 2 and 4 as everywhere.
 """
 
@@ -73,10 +76,20 @@ def execute(arguments: argparse.Namespace) -> int:
             wide=3,
         )
     )
-    missing = sum(1 for row in rows if row.state == checkup.MISSING)
     out.print()
-    out.print(render.text(f"{render.count(missing, 'thing')} missing" if missing else "Nothing is missing", "bold"))
+    out.print(render.text(_conclusion(rows), "bold"))
     return code
+
+
+def _conclusion(rows: list[Row]) -> str:
+    """The last line: whoever reads only that must not take hints for nothing."""
+    from .. import render
+
+    missing, hints = (sum(1 for row in rows if row.state == state) for state in (checkup.MISSING, checkup.HINT))
+    said = f"{render.count(missing, 'thing')} missing" if missing else "Nothing is missing"
+    if hints:
+        said += f"; {render.count(hints, 'hint')} above, of what works less, or not yet"
+    return said
 
 
 def _shortened(rows: list[Row]) -> list[Row]:

@@ -208,8 +208,14 @@ class System:
         try:
             with self._operation():
                 checks.extend(self._probe())
-        except (Refused, Held, Later) as error:
-            checks.append(Check("answers", False, str(error), "see the address, the credentials and the rights"))
+        except Later as error:
+            remedy = "is the server up, and does this machine reach it (url, firewall, proxy)? Then try again"
+            checks.append(Check("answers", False, str(error), remedy))
+        except Held as error:
+            remedy = "correct the credentials, or give their user the right; then: upkeep outbox release"
+            checks.append(Check("credentials", False, str(error), f"{remedy} {self.settings.name}"))
+        except Refused as error:
+            checks.append(Check("answers", False, str(error), "see url, project, type and fields in upkeep.yml"))
         if write and all(check.ok for check in checks):
             checks.extend(self._try_out())
         return checks
