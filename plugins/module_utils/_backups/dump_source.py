@@ -42,6 +42,8 @@ class Located(NamedTuple):
     mtime: float
     """When it was last written, in seconds since the epoch: of a folder, its newest file."""
     snapshot: Snapshot | None
+    beside: tuple[str, ...] = ()
+    """The paths of the other files in its folder."""
 
     def facts(self) -> dict[str, Any]:
         """As a result and a proof carry it."""
@@ -53,7 +55,7 @@ class Located(NamedTuple):
 
 def subject(option: Mapping[str, Any]) -> str:
     """How findings call a dump: the same in every run, whatever file of a pattern is the newest."""
-    return "%s:%s" % (option["name"], option["path"])
+    return "%s:%s" % (option.get("repository") or option["name"], option["path"])
 
 
 def locate(host: Host, option: Mapping[str, Any], restic: Restic | None) -> Located:
@@ -80,7 +82,9 @@ def _on_host(host: Host, option: Mapping[str, Any]) -> Located:
             "Does the job that dumps still run? Look at its log; or correct the option path.",
         )
     mtime, path, folder, size = max(found)
-    return Located(Source(option["name"], path, None, size, mtime), folder, size, mtime, None)
+    above = posixpath.dirname(path)
+    beside = tuple(posixpath.join(above, name) for name in host.listdir(above))
+    return Located(Source(option["name"], path, None, size, mtime), folder, size, mtime, None, beside)
 
 
 def _looked_at(path: str) -> tuple[float, str, bool, int] | None:
@@ -126,9 +130,9 @@ def _above(top: str, path: str) -> bool:
 
 
 def _fixed(path: str) -> str:
-    """The folders of a pattern before the first that is one."""
+    """The folder of a path; of a pattern, the folders before the first that is one."""
     kept: list[str] = []
-    for part in path.split("/"):
+    for part in path.split("/")[:-1]:
         if _is_pattern(part):
             break
         kept.append(part)
@@ -150,7 +154,7 @@ def _in_snapshot(option: Mapping[str, Any], restic: Restic) -> Located:
     snapshot = kept[0]
     path = posixpath.normpath(option["path"])
     entries: list[Entry] = []
-    restic.ls(snapshot.id, entries.append, [(_fixed(path) or "/") if _is_pattern(path) else path])
+    restic.ls(snapshot.id, entries.append, [_fixed(path) or "/"])
     matching = [one for one in entries if _matches(one.path, path)]
     if not matching:
         raise NotThere(
@@ -161,7 +165,8 @@ def _in_snapshot(option: Mapping[str, Any], restic: Restic) -> Located:
     found = max((_of_entry(one, entries) for one in matching), key=lambda one: (one[0], one[1]))
     mtime, path, folder, size = found
     stage = restic.dump_argv(snapshot.id, path)
-    return Located(Source(option["name"], path, stage, size, mtime), folder, size, mtime, snapshot)
+    beside = tuple(one.path for one in entries if posixpath.dirname(one.path) == posixpath.dirname(path))
+    return Located(Source(option["name"], path, stage, size, mtime), folder, size, mtime, snapshot, beside)
 
 
 def _matches(path: str, wanted: str) -> bool:

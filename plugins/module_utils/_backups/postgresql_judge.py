@@ -72,7 +72,7 @@ _NOT_SQL = {
 
 
 def age(review: Review, subject: str, content: float | None, how: str, limit: float, now: float) -> None:
-    """Whether what it holds is fresh, whatever the age of the snapshot. ``content``: since the epoch; ``limit``: hours."""
+    """Whether what it holds is fresh, whatever the snapshot's age. ``content``: since the epoch; ``limit``: hours."""
     if content is None or not limit:
         review.skip(
             "backup.dump.stale",

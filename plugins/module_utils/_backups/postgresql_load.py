@@ -346,8 +346,7 @@ def archive(
         nice=server.nice,
     )
     _Setup(server, loaded, trusted).statements(schema.out, database)
-    # A tar is read from its start to its end; the others know where their parts lie.
-    words = ["-j", str(jobs)] if jobs > 1 and not path.endswith(".tar") else []
+    words = ["-j", str(jobs)] if jobs > 1 else []
     _restore(
         server,
         loaded,

@@ -172,7 +172,7 @@ def loading_settings(machine: Machine) -> dict[str, str]:
         "wal_level": "minimal",
         "max_wal_senders": "0",
         "wal_buffers": "16MB",
-        "max_wal_size": "4GB",
+        "max_wal_size": "1GB",
         "checkpoint_timeout": "1h",
         "autovacuum": "off",
         "bgwriter_lru_maxpages": "0",
