@@ -17,9 +17,9 @@ import re
 import sys
 import time
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from . import moments
 from .errors import WRONG_USE, UpkeepError
 from .running import begin, planned
 from .running.planned import Planned
@@ -29,7 +29,6 @@ from .store.process import is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from zoneinfo import ZoneInfo
 
     from sqlalchemy import Connection
 
@@ -299,7 +298,7 @@ def look(connection: Connection, review: Review, config: Config, now: float) -> 
             subject(approval),
             "medium",
             f"The job {approval.job} would change {summary(approval)}, and waits for approval until "
-            f"{clock(approval.until, zone)}.",
+            f"{moments.full(approval.until, zone)}.",
             list(lines(approval)),
             f"See it: upkeep approvals {approval.run}; then: upkeep approve {approval.run}, or upkeep reject "
             f"{approval.run}. Acknowledging this ticket approves as well.",
@@ -334,11 +333,6 @@ def lines(approval: Approval, diffs: bool = False) -> Iterable[str]:
         yield f"and {approval.plan['more']} more"
     if approval.plan["failed"]:
         yield f"failed or not reached in check mode: {', '.join(approval.plan['failed'][:20])}"
-
-
-def clock(at: float, zone: ZoneInfo) -> str:
-    """A time by a wall clock."""
-    return datetime.fromtimestamp(at, zone).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
 def firing_of(connection: Connection, approval: Approval) -> int:

@@ -13,13 +13,12 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line
 
-from . import durations, sla
+from . import durations, moments, sla
 from .errors import UpkeepError
 from .store.model import RESOLVED, WAITING
 
@@ -87,7 +86,7 @@ def _lines(
     ticket = detail.ticket
 
     def when(moment: float) -> str:
-        return datetime.fromtimestamp(moment, zone).strftime("%Y-%m-%d %H:%M:%S")
+        return moments.to_the_second(moment, zone)
 
     yield f"# Post-mortem of ticket #{ticket.number}: {_inline(ticket.title)}"
     yield ""

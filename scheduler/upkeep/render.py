@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, clean_line
 
-from . import durations
+from . import durations, moments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -218,7 +218,7 @@ class _Stackable:
 
 def when(seconds: float | None, zone: ZoneInfo) -> str:
     """A time in the zone: "2026-11-22 03:00"; "-" for none."""
-    return "-" if seconds is None else datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")
+    return "-" if seconds is None else moments.plain(seconds, zone)
 
 
 def age(since: float, now: float) -> str:

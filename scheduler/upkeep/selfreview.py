@@ -30,7 +30,6 @@ import tempfile
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 from .durations import shown
 from .errors import NOT_RUN as EXIT_NOT_RUN
 from .errors import UpkeepError
+from .moments import with_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -238,12 +238,12 @@ def _missed(connection: Connection, review: Review, config: Config, job: Job, no
     if not why:
         return
     zone = config.zone_of(job)
-    last = f"its last run began {_when(run.started, zone)} ({run.state})" if run else "it has never run"
+    last = f"its last run began {with_day(run.started, zone)} ({run.state})" if run else "it has never run"
     review.found(
         MISSED,
         job.name,
         "high",
-        f"The job {job.name} did not run: it was due {_when(due, zone)}, {shown(now - due)} ago.",
+        f"The job {job.name} did not run: it was due {with_day(due, zone)}, {shown(now - due)} ago.",
         [f"schedule: {job.schedule_text} ({zone.key})", why, last],
         f"Run it now: upkeep run {job.name}. Is a scheduler at work? systemctl status upkeep",
         {"due": due, "last_run": run.number if run else None},
@@ -282,7 +282,7 @@ def _failed(connection: Connection, review: Review, config: Config, job: Job) ->
     if run.state == "interrupted" and _was_asked(connection, run):
         return  # somebody wanted it so
     words = {"error": "could not be carried out", "timed_out": "was ended at its time limit"}
-    evidence = [f"run {run.number}, begun {_when(run.started, config.zone_of(job))}: {run.state}"]
+    evidence = [f"run {run.number}, begun {with_day(run.started, config.zone_of(job))}: {run.state}"]
     _found_failed(
         review,
         job.name,
@@ -314,7 +314,7 @@ def _overran(review: Review, config: Config, firing: Firing, now: float) -> None
         firing.job,
         "medium",
         f"The job {firing.job} is still at work, {shown(now - until)} after its window's end.",
-        [f"its window ended {_when(until, zone)}", f"run {firing.run}"],
+        [f"its window ended {with_day(until, zone)}", f"run {firing.run}"],
         f"upkeep runs show {firing.run}; to end it: upkeep runs cancel {firing.run}",
     )
 
@@ -475,10 +475,6 @@ def _unreadable(review: Review, config: Config) -> None:
             problems,
             "upkeep config check",
         )
-
-
-def _when(moment: float, zone: Any) -> str:
-    return datetime.fromtimestamp(moment, zone).strftime("%a %Y-%m-%d %H:%M")
 
 
 # --- what it remembers, and how it is recorded ------------------------------------------------------------------------

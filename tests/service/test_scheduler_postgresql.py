@@ -5,16 +5,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.test_store_postgresql import Server
+from tests.integration.test_store_postgresql import Server, server  # noqa: F401 - a fixture
 from tests.service.schedulers import Schedulers
 from upkeep.store import RUNNING
 
@@ -28,21 +26,9 @@ SETTINGS = "scheduler: {takeover_after: 5s, node_lost_after: 30s}\n"
 LEAD = 0x55504B454550 + 1
 
 
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="upkeep-pg-", dir="/tmp"))
-    made = Server(folder)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop("immediate")
-        shutil.rmtree(folder)
-
-
 @pytest.fixture
-def nodes(own_server: Server, tmp_path: Path) -> Iterator[Schedulers]:
-    with Schedulers(tmp_path / "home", JOBS, store_url=own_server.url(own_server.database()), more=SETTINGS) as made:
+def nodes(server: Server, tmp_path: Path) -> Iterator[Schedulers]:  # noqa: F811
+    with Schedulers(tmp_path / "home", JOBS, store_url=server.url(server.database()), more=SETTINGS) as made:
         made.store().close()  # its tables
         yield made
 
@@ -84,14 +70,14 @@ def test_a_leader_that_is_stopped_and_goes_on(nodes: Schedulers) -> None:
     assert nodes.check_once(5.0) >= 4
 
 
-def test_a_session_that_is_dropped(nodes: Schedulers, own_server: Server) -> None:
+def test_a_session_that_is_dropped(nodes: Schedulers, server: Server) -> None:  # noqa: F811
     """The leader's lock goes with its session: for a moment there may be two of them, and still one run of each."""
     for _ in range(2):
         nodes.start(3.0)
     nodes.until(lambda: nodes.leader() is not None)
     for _ in range(5):
         time.sleep(3.0)
-        own_server.sql(
+        server.sql(
             "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted"
             f" AND (l.classid::bigint << 32 | l.objid::bigint) = {LEAD}"
         )
@@ -99,14 +85,14 @@ def test_a_session_that_is_dropped(nodes: Schedulers, own_server: Server) -> Non
     assert nodes.check_once(3.0) >= 3
 
 
-def test_a_server_that_is_away_for_a_while(nodes: Schedulers, own_server: Server) -> None:
+def test_a_server_that_is_away_for_a_while(nodes: Schedulers, server: Server) -> None:  # noqa: F811
     nodes.start(5.0)
     nodes.start(5.0)
     nodes.until(lambda: len(nodes.firings()) >= 2)
     nodes.until(lambda: any(state == RUNNING for *_, state, _pid in nodes.runs()))
-    own_server.stop("immediate")
+    server.stop("immediate")
     time.sleep(20)
-    own_server.start()
+    server.start()
     nodes.until(lambda: nodes.leader() is not None)
     time.sleep(12)
     nodes.settle(5.0)

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.ticketing import loopback
 
 Route = Callable[..., "Reply"]
 
@@ -105,18 +106,15 @@ class Emulator:
         ]
         emulator = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # otherwise each small answer waits 40 ms for an acknowledgement
-
-            def _do(self) -> None:
+        class Answering(loopback.Handler):
+            def answer(self) -> None:
                 parts = urlsplit(self.path)
                 request = Request(
                     self.command,
                     parts.path,
                     {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()},
                     {name.lower(): value for name, value in self.headers.items()},
-                    self.rfile.read(int(self.headers.get("Content-Length") or 0)),
+                    self.body(),
                 )
                 reply = emulator.answer(request)
                 body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
@@ -128,20 +126,12 @@ class Emulator:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815
-
-            def log_message(self, format: str, *args: Any) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = loopback.Loopback(Answering)
+        self.url = self._server.address
 
     def stop(self) -> None:
         """End it."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def answer(self, request: Request) -> Reply:
         """One request, one after another."""

@@ -11,9 +11,11 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.ticketing import loopback
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
@@ -45,31 +47,20 @@ class Proxy:
         self.late: list[threading.Thread] = []
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # otherwise each small answer waits 40 ms for an acknowledgement
-
-            def _do(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        class Answering(loopback.Handler):
+            def answer(self) -> None:
+                body = self.body()
                 fault = proxy._next(self.command, self.path)
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
                 proxy._answer(self, fault, headers, body)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815
-
-            def log_message(self, format: str, *args: Any) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}{self.target.path}"
+        self._server = loopback.Loopback(Answering)
+        self.url = f"{self._server.address}{self.target.path}"
 
     def stop(self) -> None:
         """End it."""
         self.settle()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def settle(self) -> None:
         """Until what was to be done late is done."""

@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from ..durations import shown
+from ..moments import with_day
 from .windows import Span, united, without
 
 if TYPE_CHECKING:
@@ -411,7 +412,7 @@ def _dues(schedule: Schedule, after: float, zone: ZoneInfo) -> Iterator[float]:
 def _clock(at: float, zone: ZoneInfo) -> str:
     if math.isinf(at):
         return "never"
-    return datetime.fromtimestamp(at, zone).strftime("%a %Y-%m-%d %H:%M")
+    return with_day(at, zone)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
+from .. import moments
 from ..errors import OK
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def show(one: Approval, config: Config, now: float) -> None:
         style = "green" if line.startswith("    +") else "red" if line.startswith("    -") else ""
         out.print(render.indented(line.strip(), 4, style) if line.startswith("    ") else render.text(line))
     if state == "asked":
-        until = approval.clock(one.until, zone)
+        until = moments.full(one.until, zone)
         out.print(render.text(f"Waits until {until}. To apply it: upkeep approve {one.run}", "dim"))
     elif one.answered_by or one.why:
         by = f" by {one.answered_by}" if one.answered_by else ""
@@ -97,7 +98,7 @@ def _list(found: list[Approval], config: Config, now: float, everything: bool) -
     for one in found:
         zone = config.zone_of(config.jobs[one.job]) if one.job in config.jobs else config.time_zone
         waits = one.state == "asked" and one.until > now
-        state = f"until {approval.clock(one.until, zone)}" if waits else one.state
+        state = f"until {moments.full(one.until, zone)}" if waits else one.state
         cells = (str(one.run), one.job, approval.summary(one), state, one.answered_by or "-")
         rows.append([render.text(cell, "bold" if place == 0 else "") for place, cell in enumerate(cells)])
     out.print(render.table(("run", "job", "would change", "waits", "answered by"), rows, wide=2))

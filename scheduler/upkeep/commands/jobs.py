@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .. import config as configuration
+from .. import moments
 from ..errors import OK, UpkeepError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _merged(config: Config, now: float) -> Iterator[tuple[Occurrence, Job]]:
 
 
 def _shown(config: Config, job: Job, at: float | None) -> str:
-    return "-" if at is None else datetime.fromtimestamp(at, config.zone_of(job)).strftime("%a %Y-%m-%d %H:%M %Z")
+    return "-" if at is None else moments.full(at, config.zone_of(job))
 
 
 def _after(job: Job) -> str:

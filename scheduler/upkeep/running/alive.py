@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from ..errors import NOT_RUN, UpkeepError
+from ..moments import full
 from ..store import RUNNING, nodes
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Alive:
         obeyed.unlink(missing_ok=True)
         return "interrupted", UpkeepError(
             "the run was stopped at the end of its window, before its next play or batch",
-            expected=f"to be over by {self._clock(self._until or 0)}",
+            expected=f"to be over by {full(self._until or 0, self._zone)}",
             found="plays or batches that had not begun",
             remedy="a wider window, fewer hosts, or more forks; upkeep run --limit … does the rest",
             exit_code=NOT_RUN,
@@ -82,10 +82,7 @@ class Alive:
         """That it is, or was, at work beyond its window; empty when it was not, or has none."""
         if self._until is None or time.time() <= self._until:
             return ""
-        return f"it was still at work at the end of its window, {self._clock(self._until)}"
-
-    def _clock(self, at: float) -> str:
-        return datetime.fromtimestamp(at, self._zone).strftime("%a %H:%M %Z")
+        return f"it was still at work at the end of its window, {full(self._until, self._zone)}"
 
     def _watch(self) -> None:
         signed = time.monotonic()
@@ -116,7 +113,7 @@ class Alive:
                 "interrupted",
                 UpkeepError(
                     f"the run was cancelled by {found.cancel_by or 'somebody'}",
-                    found=f"asked for at {self._clock(found.cancel_asked)}",
+                    found=f"asked for at {full(found.cancel_asked, self._zone)}",
                     remedy="start it again: hosts that were not reached keep their tickets as they are",
                     exit_code=NOT_RUN,
                 ),

@@ -97,13 +97,13 @@ def of_group(group: str, hosts: Collection[str]) -> Wanted:
 
 def holder(connection: Connection, wanted: Sequence[Wanted]) -> Holder | None:
     """One of those who hold something of it; None when all of it is free."""
+    hosts = {one.lock: frozenset(one.hosts) for one in wanted}
     query = (
         select(_LOCKS, _RUNS.c.id.label("run_id"), _RUNS.c.job, _RUNS.c.playbook, _RUNS.c.node, _RUNS.c.pid)
         .add_columns(_RUNS.c.actor)
         .join(_RUNS, _LOCKS.c.run == _RUNS.c.number)
-        .where(_RUNS.c.state == RUNNING, _LOCKS.c.lock.in_([one.lock for one in wanted]))
+        .where(_RUNS.c.state == RUNNING, _LOCKS.c.lock.in_(list(hosts)))
     )
-    hosts = {one.lock: frozenset(one.hosts) for one in wanted}
     for row in connection.execute(query):
         of_it = hosts[row.lock]
         if row.host == ALL or ALL in of_it or row.host in of_it:
@@ -124,15 +124,3 @@ def take(connection: Connection, run: int, wanted: Sequence[Wanted], now: float)
 def free(connection: Connection, run: int) -> None:
     """Give back all that a run holds."""
     connection.execute(delete(_LOCKS).where(_LOCKS.c.run == run))
-
-
-def held(connection: Connection) -> list[Holder]:
-    """All locks that count."""
-    query = (
-        select(_LOCKS, _RUNS.c.id.label("run_id"), _RUNS.c.job, _RUNS.c.playbook, _RUNS.c.node, _RUNS.c.pid)
-        .add_columns(_RUNS.c.actor)
-        .join(_RUNS, _LOCKS.c.run == _RUNS.c.number)
-        .where(_RUNS.c.state == RUNNING)
-        .order_by(_LOCKS.c.lock, _LOCKS.c.host)
-    )
-    return [Holder(**row._mapping) for row in connection.execute(query)]

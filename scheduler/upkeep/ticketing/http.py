@@ -33,8 +33,6 @@ RESPONSE_LIMIT = 10_000_000
 BODY_PATIENCE = 4
 """Times the configured time-out that a whole answer may take: each part of it comes within one."""
 REDIRECTS = 5
-RETRY_LIMIT = 86_400.0
-"""Seconds: no server makes us wait for longer than a day."""
 SAID_LIMIT = 400
 """Characters of a server's words in an error."""
 _BUSY = (408, 409, 423, 425, 429)
@@ -295,7 +293,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from a number or a date (RFC 9110, 10.2.3)."""
+    """Seconds, from a number or a date (RFC 9110, 10.2.3); the outbox says how many are too many."""
     given = headers.get("Retry-After", "").strip()
     if not given:
         return None
@@ -303,4 +301,4 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         seconds = float(given) if given.isdigit() else parsedate_to_datetime(given).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(seconds, 0.0), RETRY_LIMIT)
+    return max(seconds, 0.0)

@@ -8,9 +8,10 @@ taken for a marker or a control character when it comes back.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING
 
+from ..moments import plain
 from .protocol import TEXT_LIMIT, TITLE_LIMIT, Draft
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def _names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{plain(seconds, UTC)} UTC"
 
 
 def _bounded(lines: Iterable[str], last: str) -> str:
