@@ -97,6 +97,13 @@ class Parser(argparse.ArgumentParser):
         )
 
 
+def positive(text: str) -> int:
+    """The type of an argument that counts something."""
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return int(text)
+
+
 def parser_for(name: str | None) -> tuple[Parser, Parser]:
     """The whole parser, with the arguments of the one command that is called; and that command's own."""
     parser = Parser(

@@ -51,6 +51,8 @@ def execute(arguments: argparse.Namespace) -> int:
     reason = f": {state.paused_why}" if state.paused_why else ""
     already = "" if changed else " already"
     print(f"The job {job.name} is paused{already}, since {since} by {state.paused_by}{reason}.")
+    if not changed and why not in ("", state.paused_why):
+        print("Your reason is not kept: resume it first to give another one.")
     print(f"What is under way goes on. Let it come again: upkeep jobs resume {job.name}")
     return OK
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import config as configuration
+from ..cli import positive
 from ..errors import NOT_RUN, OK, UpkeepError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actor", metavar="NAME", help="only what this one did")
     parser.add_argument("--object", metavar="WHAT", help='only what was done to this, as "ticket #12" or "job weekly"')
     parser.add_argument("--action", metavar="ACTION", help="only this, as ticket.acknowledged, or a whole kind: ticket")
-    parser.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="the newest so many (default 50)")
+    parser.add_argument("-n", "--limit", type=positive, default=50, metavar="N", help="the newest so many (default 50)")
     parser.add_argument("--verify", action="store_true", help="look whether every row is as it was written")
     parser.add_argument("--against", metavar="FILE", help="of --verify: an export that was kept elsewhere")
     parser.add_argument("--export", metavar="FILE", help="write all of it into a new file, one JSON object a line")
@@ -81,7 +82,7 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
             actor=arguments.actor,
             object=arguments.object,
             action=arguments.action,
-            limit=max(1, arguments.limit),
+            limit=arguments.limit,
         )
     if arguments.json:
         render.print_json({"audit": acts})

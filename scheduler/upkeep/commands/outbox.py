@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
+from ..cli import positive
 from ..errors import OK, UpkeepError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("why", nargs="*", metavar="WHY", help="of drop and release: a word on it, for the audit")
     parser.add_argument("--state", choices=tuple(_STATES), default="unsent", help="of list: which (default: unsent)")
     parser.add_argument("--queue", metavar="QUEUE", help="of list: only these")
-    parser.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="of list: how many (default 50)")
+    parser.add_argument("-n", "--limit", type=positive, default=50, metavar="N", help="of list: how many (default 50)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
 
 
@@ -120,15 +121,9 @@ def _release(arguments: argparse.Namespace, store: Store, queue: str) -> None:
     now = time.time()
     with store.database.write() as connection:
         still = {one.queue for one in outbox.queues(connection) if _stands(one)}
-        known = [one.queue for one in outbox.queues(connection)]
-        if not any(_is(one, queue) for one in known):
-            near = difflib.get_close_matches(queue, [*known, *(one.partition(":")[2] for one in known)], 1)
-            raise UpkeepError(
-                f"there is no queue {queue!r}",
-                expected="one of " + ", ".join(known) if known else "a queue; there is none, as nothing was to be sent",
-                found=queue,
-                remedy=f"did you mean {near[0]}?" if near else "upkeep outbox   (shows the queues)",
-            )
+        known = outbox.queues(connection)
+        if not any(_is(one.queue, queue) for one in known):
+            raise _no_such_queue(queue, known)
         matching = [one for one in still if _is(one, queue)]
         if len(matching) != 1:
             raise UpkeepError(
@@ -142,6 +137,17 @@ def _release(arguments: argparse.Namespace, store: Store, queue: str) -> None:
             connection, actor(), "outbox.released", f"queue {matching[0]}", {"why": " ".join(arguments.why)}, now
         )
     _tell(arguments, {"released": matching[0]}, f"{matching[0]} goes on with the next delivery.")
+
+
+def _no_such_queue(named: str, queues: list[Queue]) -> UpkeepError:
+    known = [one.queue for one in queues]
+    near = difflib.get_close_matches(named, [*known, *(one.partition(":")[2] for one in known)], 1)
+    return UpkeepError(
+        f"there is no queue {named!r}",
+        expected="one of " + ", ".join(known) if known else "a queue; there is none, as nothing was to be sent",
+        found=named,
+        remedy=f"did you mean {near[0]}?" if near else "upkeep outbox   (shows the queues)",
+    )
 
 
 def _is(queue: str, named: str) -> bool:
@@ -164,7 +170,7 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
 
     with store.database.read() as connection:
         queues = outbox.queues(connection)
-        items = outbox.listed(connection, _STATES[arguments.state], arguments.queue, max(1, arguments.limit))
+        items = outbox.listed(connection, _STATES[arguments.state], arguments.queue, arguments.limit)
     if arguments.json:
         render.print_json({"queues": queues, "items": items})
         return
@@ -172,6 +178,8 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
     if not queues:
         out.print(render.text("Nothing was ever to be sent."))
         return
+    if arguments.queue is not None and all(one.queue != arguments.queue for one in queues):
+        raise _no_such_queue(arguments.queue, queues)
     rows = [
         tuple(
             render.text(value)

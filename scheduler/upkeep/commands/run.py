@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
 from .. import inventory, paths
+from ..cli import positive
 from ..errors import NOT_RUN, OK, UpkeepError
 from ..running import lost
 
@@ -86,7 +87,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-t", "--tags", action="append", default=[], metavar="TAGS", help="only tasks with these tags")
     parser.add_argument("--skip-tags", action="append", default=[], metavar="TAGS", help="no tasks with these tags")
-    parser.add_argument("-f", "--forks", type=_positive, metavar="N", help="hosts at a time (default: Ansible's, 5)")
+    parser.add_argument("-f", "--forks", type=positive, metavar="N", help="hosts at a time (default: Ansible's, 5)")
     parser.add_argument("--time-limit", metavar="TIME", help="end the run after this time, as 90m or 2h")
     parser.add_argument(
         "--if-due", action="store_true", help="only what the job's schedule owes, and nobody else carries out"
@@ -96,20 +97,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--wait", metavar="TIME", help="how long to wait for a run that holds what this one needs; 0: not at all"
     )
     parser.add_argument("--despite-freeze", action="store_true", help="also while its job or some hosts are frozen")
-    parser.add_argument("--firing", type=_positive, help=argparse.SUPPRESS)  # the scheduler's own
+    parser.add_argument("--firing", type=positive, help=argparse.SUPPRESS)  # the scheduler's own
     parser.set_defaults(in_person=False)  # True: a person's `approve --now`, which has a firing too
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="more in the run's log, as with ansible-playbook"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
-
-
-def _positive(text: str) -> int:
-    import argparse
-
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
-    return int(text)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -203,7 +196,7 @@ def _occurrence(arguments: argparse.Namespace, config: Config, job: Job | None, 
         raise UpkeepError(
             "--if-due is not understood",
             expected="it with a job, and without --again",
-            found=arguments.what,
+            found="--again" if arguments.again else f"{arguments.what}, which is no job",
             remedy="upkeep jobs   (shows the jobs that there are)",
         )
     if job is None:

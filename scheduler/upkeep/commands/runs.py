@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import config as configuration
 from .. import durations
+from ..cli import positive
 from ..errors import OK
 from ..running import lost
 from ..store.model import RUNNING
@@ -39,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="of show and cancel: its number, or its id")
     parser.add_argument("--job", metavar="NAME", help="of list: only runs of this job")
-    parser.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="of list: how many (default 20)")
+    parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="of list: how many (default 20)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
 
 
@@ -71,7 +72,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
     from .. import render
 
-    runs = store.runs(max(1, arguments.limit), job=arguments.job)
+    runs = store.runs(arguments.limit, job=arguments.job)
     if arguments.json:
         render.print_json({"runs": runs})
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import config as configuration
 from .. import durations, sla
+from ..cli import positive
 from ..errors import OK, UpkeepError
 from ..store.model import RESOLVED, UNRESOLVED, UPKEEP, WAITING
 
@@ -92,7 +93,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", metavar="HOST", help="of list: only tickets about this host")
     parser.add_argument("--check", metavar="CHECK", help="of list: only tickets about this check")
     parser.add_argument("--assignee", metavar="NAME", help="of list: only this one's tickets")
-    parser.add_argument("-n", "--limit", type=int, default=200, metavar="N", help="of list: how many (default 200)")
+    parser.add_argument(
+        "-n", "--limit", type=positive, default=200, metavar="N", help="of list: how many (default 200)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
 
 
@@ -242,7 +245,7 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
         host=arguments.host,
         check=arguments.check,
         assignee=arguments.assignee,
-        limit=max(1, arguments.limit),
+        limit=arguments.limit,
     )
     from .. import render
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from upkeep.cli import main
-from upkeep.errors import OK
+from upkeep.errors import OK, WRONG_USE
 
 CONFIG = """\
 time_zone: Europe/Berlin
@@ -53,3 +53,16 @@ def test_what_becomes_of_the_next_times(capsys: pytest.CaptureFixture[str]) -> N
     assert "begins Sun 2026-11-22 22:00 CET: until then outside its window; not on web: frozen" in text
     assert "skipped: outside its window until Mon 2026-11-23 20:00; a newer one takes its place" in text
     assert "skipped: frozen by fair (all are there) beyond its last moment to begin, Wed 2026-11-25 06:00" in text
+
+
+def test_a_second_reason_for_a_pause_is_not_lost_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Your reason" not in shown(capsys, "pause", "patch")
+    text = shown(capsys, "pause", "patch", "until the fair is over")
+    assert "is paused already" in text and "Your reason is not kept" in text
+
+
+@pytest.mark.parametrize("command", ["tickets", "runs", "outbox", "audit"])
+@pytest.mark.parametrize("number", ["0", "-5", "x", "²"])
+def test_a_list_has_at_least_one_line(command: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "-n", number]) == WRONG_USE
+    assert "to do:" in capsys.readouterr().err

@@ -101,6 +101,8 @@ def test_a_queue_that_is_not_there_is_told_as_that(store: Store, capsys: pytest.
     fail(store, "ticket:itsm", Held("401"))
     assert main(["outbox", "release", "itms"]) == WRONG_USE
     assert "expected: one of ticket:itsm" in (said := capsys.readouterr().err) and "did you mean itsm?" in said
+    assert main(["outbox", "--queue", "ticket:itms"]) == WRONG_USE
+    assert "did you mean ticket:itsm?" in capsys.readouterr().err
 
 
 def test_what_waits_says_for_what(
