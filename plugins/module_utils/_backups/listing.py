@@ -109,8 +109,8 @@ def order(path: bytes) -> bytes:
 class Listing:
     """The names of a snapshot, in ``stream``, a binary file open for writing and reading.
 
-    ``files``, ``folders``, ``others`` and ``bytes`` count what was added; ``digest`` is the SHA-256 of all lines but those
-    of sockets, which restic never restores.
+    ``files``, ``folders``, ``others`` and ``bytes`` count what was added; ``digest`` is the SHA-256 of all lines but
+    those of sockets, which restic never restores.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:

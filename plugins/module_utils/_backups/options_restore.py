@@ -29,6 +29,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "scratch": {"type": "path", "default": "/var/lib/upkeep/scratch"},
     "reserve_mib": {"type": "int"},
     "source": {"type": "str", "choices": ["auto", "never", "always"], "default": "auto"},
+    "source_mib": {"type": "int", "default": 512},
     "source_root": {"type": "path", "default": "/"},
     "rto_hours": {"type": "float"},
     "rpo_hours": {"type": "float"},

@@ -203,7 +203,10 @@ class Trial:
         outcome.source_why = live.why_not
         stop = threading.Event()
         if live.top is not None:
-            outcome.source = Source(outcome.snapshot.time, self.root, stop.is_set)
+            turns = self._source_turns()
+            runs = self.state.get("runs")
+            turn = runs % turns if isinstance(runs, int) and not isinstance(runs, bool) else 0
+            outcome.source = Source(outcome.snapshot.time, self.root, stop.is_set, turn, turns)
         abilities = self._abilities(place)
         digests = _digests(outcome)
         verifier = Verifier(abilities, Selection(unit.path for unit in units), outcome.source, digests)
@@ -239,6 +242,11 @@ class Trial:
         outcome.verified = comparing.result()
         total = time.monotonic() - self.started
         outcome.timing = Timing(self.start, self.listed, written[0] if written else ended, total)
+
+    def _source_turns(self) -> int:
+        """In how many runs the bytes of all files are compared with the live ones."""
+        budget = self.options["source_mib"] << 20
+        return max(1, -(-self.outcome.bytes // budget)) if budget > 0 else 1
 
     def _on_error_line(self, line: bytes) -> None:
         """Names of files that could not be restored, as they are told; ``ResticError`` has only the last lines."""

@@ -276,6 +276,8 @@ class _Memory:
     def keep(self, chosen: sampling.Sample | None, run: dict[str, Any] | None) -> str:
         """Write it; the error as a text, empty if it went well."""
         turn = self.turn if chosen is None else sampling.after(chosen.turn)
+        runs = self.turn.get("runs")
+        turn = dict(turn, runs=runs + 1 if isinstance(runs, int) and not isinstance(runs, bool) else 1)
         history = (self.history + ([run] if run else []))[-judge_restore.HISTORY :]
         return self.host.write(
             self.path, json.dumps({"subject": self.subject, "turn": turn, "history": history}, indent=1) + "\n"

@@ -310,6 +310,9 @@ def facts(result: Verified, source: Source | None) -> dict[str, Any]:
         made["source"] = {
             "compared": source.compared,
             "compared_bytes": source.compared_bytes,
+            "turn": source.turn + 1,
+            "turns": source.turns,
+            "metadata_only": source.metadata_only,
             "changed_since": result.count(SOURCE_CHANGED),
             "gone_since": result.count(SOURCE_GONE),
             "not_readable": result.count(SOURCE_UNREAD),
