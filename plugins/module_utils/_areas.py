@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._backups import options_info as backup_options
+from ._backups.info import review as review_backup
 from ._capacity import options as capacity_options
 from ._capacity.review import review as review_capacity
 from ._findings import Review
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 AREAS: dict[str, tuple[dict[str, Any], Callable[[Host, dict[str, Any]], dict[str, Any]]]] = {
     "patch": (patch_options.ARGUMENT_SPEC, review_patch),
     "capacity": (capacity_options.ARGUMENT_SPEC, review_capacity),
+    "backup": (backup_options.ARGUMENT_SPEC, review_backup),
 }
 
 _ALWAYS = ("findings", "coverage", "not_applicable")

@@ -11,8 +11,8 @@ module: host_review
 short_description: Review several areas of a host in one round trip
 version_added: 0.1.0
 description:
-  - Runs the reviews of P(upkeep.maintenance.patch_info#module) and P(upkeep.maintenance.capacity_info#module) one after
-    another in one process. A task costs a host about as much as a ping, so the weekly review of a fleet is one task.
+  - Runs the reviews of P(upkeep.maintenance.patch_info#module), P(upkeep.maintenance.capacity_info#module) and
+    P(upkeep.maintenance.restic_info#module) one after another in one process. A task costs a host about as much as a ping, so the weekly review of a fleet is one task.
   - An area that fails becomes a finding of its own; the other areas stand.
   - It reads only. The one file that it may write is the small history of the capacity, see O(capacity).
 author:
@@ -31,17 +31,25 @@ options:
         Its C(history_path) names the history, and C(history=false) does without.
       - The capacity is not reviewed when this is not given.
     type: dict
+  backup:
+    description:
+      - Options of P(upkeep.maintenance.restic_info#module), an empty dictionary for its defaults.
+      - The backups are not reviewed when this is not given.
+    type: dict
 seealso:
   - module: upkeep.maintenance.patch_info
   - module: upkeep.maintenance.capacity_info
+  - module: upkeep.maintenance.restic_info
 """
 
 EXAMPLES = r"""
-- name: Review the patch state and the capacity of a host
+- name: Review the patch state, the capacity and the backups of a host
   upkeep.maintenance.host_review:
     patch: {}
     capacity:
       history: false
+    backup:
+      rpo_hours: 24
 """
 
 RETURN = r"""
@@ -78,6 +86,10 @@ capacity:
   description: What P(upkeep.maintenance.capacity_info#module) returns, without the three keys above.
   returned: when O(capacity) is given
   type: dict
+backup:
+  description: What P(upkeep.maintenance.restic_info#module) returns, without the three keys above.
+  returned: when O(backup) is given
+  type: dict
 """
 
 from typing import Any
@@ -85,13 +97,19 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.upkeep.maintenance.plugins.module_utils._areas import AREAS, review_areas
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options import harmless
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"patch": {"type": "dict"}, "capacity": {"type": "dict"}},
-        required_one_of=[("patch", "capacity")],
+        # Hidden as a whole, for there are passwords in it: Ansible notes what is not hidden before _options looks.
+        argument_spec={
+            "patch": {"type": "dict"},
+            "capacity": {"type": "dict"},
+            "backup": {"type": "dict", "no_log": True},
+        },
+        required_one_of=[("patch", "capacity", "backup")],
         supports_check_mode=True,
     )
     module.exit_json(changed=False, **review_areas(Host(), _options(module), module.check_mode))
@@ -100,12 +118,16 @@ def main() -> None:
 def _options(module: AnsibleModule) -> dict[str, Any]:
     """The options of each area that is asked for, checked and completed as the area's own module would."""
     options = {}
+    hidden: set[str] = set()
     for area, (spec, _review) in AREAS.items():
         if module.params[area] is not None:
             checked = ArgumentSpecValidator(spec).validate(module.params[area])
             if checked.error_messages:
                 module.fail_json(msg="%s: %s" % (area, "; ".join(checked.error_messages)))
             options[area] = checked.validated_parameters
+            hidden |= checked._no_log_values - harmless(checked.validated_parameters)
+    # Only the secrets: Ansible would blot out each path and each word of the options wherever it stands in the result.
+    module.no_log_values = hidden
     return options
 
 

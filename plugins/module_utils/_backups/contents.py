@@ -56,6 +56,7 @@ class Contents:
         self.sizes: dict[str, list[int]] = {}
         self.dumps: list[Dump] = []
         self.entries = 0
+        self.files = 0
         self.whole = True
         """Whether all names were seen."""
 
@@ -80,13 +81,15 @@ class Contents:
             else:
                 self.names = None  # a part of them would be of no use
         if entry.type == "file":
+            self.files += 1
             if len(self.dumps) < DUMPS and DUMP.fullmatch(path.rpartition("/")[2]):
                 self.dumps.append(Dump(path, entry.size, entry.mtime))
             if self.depth:
                 self._sum(path, entry.size)
 
     def _sum(self, path: str, size: int) -> None:
-        folder = "/".join(path.split("/")[: self.depth + 1][:-1] if path.count("/") <= self.depth else path.split("/")[: self.depth + 1])
+        # The folder that the file is in, or the one above it at that depth.
+        folder = "/".join(path.split("/")[:-1][: self.depth + 1])
         if folder not in self.sizes and len(self.sizes) >= FOLDERS:
             folder = "/".join(folder.split("/")[:2])
         total = self.sizes.setdefault(folder or "/", [0, 0])

@@ -30,8 +30,8 @@ SIZED = 24
 """Snapshots without a summary that are asked for their size, in one repository: each is a process of about a second."""
 TOLD = 200
 """Series that the result tells."""
-DEPTH = 4
-"""Levels of folders by which it is told what vanished."""
+DEPTH = 2
+"""Levels of folders below a path that is backed up by which it is told what vanished."""
 
 
 class Wanted(NamedTuple):
@@ -360,7 +360,8 @@ class _Look:
             drops = judge_snapshots.drops(seen, standing, self.options, self.now)
             if not drops:
                 continue
-            before, after = Contents(depth=DEPTH), Contents(depth=DEPTH)
+            depth = DEPTH + max((path.rstrip("/").count("/") for path in standing.series.paths), default=0)
+            before, after = Contents(depth=depth), Contents(depth=depth)
             try:
                 restic.ls(drops[0].before.id, before.add)
                 restic.ls(drops[0].after.id, after.add)

@@ -73,7 +73,7 @@ class Seen(NamedTuple):
     listings: Mapping[str, Contents] = {}  # noqa: RUF012 - as above
     """What is in the newest snapshots, by the snapshot's id."""
     sizes: Mapping[str, tuple[int, int]] = {}  # noqa: RUF012 - as above
-    """Files and bytes of snapshots that have no summary, by id."""
+    """Names and bytes of snapshots that have no summary, by id, as ``stats`` counts them."""
     vanished: Mapping[str, Sequence[str]] = {}  # noqa: RUF012 - as above
     """What a series lost, by its subject: lines."""
     lock_holders: Mapping[int, str] = {}  # noqa: RUF012 - as above
@@ -509,11 +509,15 @@ def _gaps(review: Review, standing: Standing, subject: str, options: Mapping[str
 
 
 def measured(seen: Seen, series: Series, what: str) -> list[tuple[Snapshot, float]]:
-    """The series' snapshots with their bytes or files, where these are known."""
+    """The series' snapshots with their bytes or files, where these are known.
+
+    ``stats`` counts folders as files and a summary does not: where one has a summary, only summaries count.
+    """
     sizes: list[tuple[Snapshot, float]] = []
+    mixed = what == "files" and any(one.files is not None for one in series.snapshots)
     for one in series.snapshots:
         number = getattr(one, what)
-        if number is None and one.id in seen.sizes:
+        if number is None and one.id in seen.sizes and not mixed:
             number = seen.sizes[one.id][0 if what == "files" else 1]
         if number is not None:
             sizes.append((one, float(number)))
@@ -635,6 +639,7 @@ def told(seen: Seen, standing: Standing) -> dict[str, Any]:
     one = standing.series
     sizes = measured(seen, one, "bytes")
     growth = trend(sizes)
+    contents = seen.listings.get(one.newest.id)
     usual = rhythm([snapshot.time for snapshot in one.snapshots])
     return {
         "repository": seen.name,
@@ -650,6 +655,6 @@ def told(seen: Seen, standing: Standing) -> dict[str, Any]:
         "allowed_hours": round(standing.allowed / HOUR, 2),
         "rhythm_hours": round(usual / HOUR, 2) if usual else None,
         "bytes": int(sizes[-1][1]) if sizes and sizes[-1][0] is one.newest else None,
-        "files": next((int(number) for snapshot, number in measured(seen, one, "files")[-1:] if snapshot is one.newest), None),
+        "files": contents.files if contents is not None else one.newest.files,
         "bytes_per_day": round(growth, 1) if growth is not None else None,
     }

@@ -73,6 +73,9 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "volume_minimum_mib": {"type": "float", "default": 64.0},
     "no_backup_reason": {"type": "str"},
     **LIMIT_SPEC,
+    # A light review: a repository that does not answer is told after two minutes, and does not take the night.
+    "timeout": {"type": "int", "default": 900},
+    "idle_timeout": {"type": "int", "default": 120},
 }
 
 

@@ -64,10 +64,29 @@ def run_module(capsys: pytest.CaptureFixture[str], **options: Any) -> dict[str, 
         ({"capacity": {"histroy": False}}, "capacity: histroy. Supported parameters"),
         ({"patch": {"manager": "yum"}}, "patch: value of manager must be one of"),
         ({"patch": {"metadata_max_age_days": "soon"}}, "patch: "),
-        ({}, "one of the following is required: patch, capacity"),
+        ({}, "one of the following is required: patch, capacity, backup"),
+        ({"backup": {"rpo_hours": "soon"}}, "backup: "),
     ],
 )
 def test_wrong_options_are_told(capsys: pytest.CaptureFixture[str], options: dict[str, Any], complaint: str) -> None:
     answer = run_module(capsys, **options)
     assert answer["failed"]
     assert complaint in answer["msg"]
+
+
+def test_passwords_of_backups_are_hidden_and_nothing_else_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def look(host: Any, options: dict[str, Any]) -> dict[str, Any]:
+        seen.append(options)
+        return {"path": "/srv/restic", "findings": [], "coverage": [], "not_applicable": [], "leak": "swordfish-7"}
+
+    monkeypatch.setitem(_areas.AREAS, "backup", (_areas.AREAS["backup"][0], look))
+    repository = {"name": "main", "repository": "/srv/restic", "password": "swordfish-7", "environment": {"A": "1"}}
+    answer = run_module(capsys, backup={"repositories": [repository], "rpo_hours": 24})
+    assert seen[0]["repositories"][0]["password"] == "swordfish-7"
+    assert seen[0]["rpo_hours"] == 24.0 and seen[0]["discover"] is True
+    assert answer["backup"]["path"] == "/srv/restic"
+    assert "swordfish-7" not in json.dumps(answer)
