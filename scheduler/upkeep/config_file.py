@@ -450,15 +450,17 @@ def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
 
 
 def _named(tree: Any, place: Sequence[int | str]) -> str:
-    """A place as people write it: without the number of an item where the file has no list (``after: weekly``)."""
+    """A place as the file has it: without what only its longer form has (``after: weekly``, ``duty: {env: X}``)."""
     words: list[str] = []
+    node: Any = tree
     for part in place:
-        if isinstance(part, str) or isinstance(tree, list):
+        kind: type = dict if isinstance(part, str) else list
+        if isinstance(node, kind):
             words.append(str(part))
             try:
-                tree = tree[part]
+                node = node[part]
             except (KeyError, IndexError, TypeError):
-                tree = None
+                node = None
     return ".".join(words)
 
 

@@ -231,3 +231,10 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, words: 
     assert ":2" in said or ":3" in said, said
     for word in words:
         assert word in said, said
+
+
+def test_a_wrong_channel_is_named_as_the_file_has_it(tmp_path: Path) -> None:
+    (tmp_path / "upkeep.yml").write_text("notify:\n  channels:\n    duty: tgram://token/chat\n")
+    _config, (problem,) = config_file.check(tmp_path / "upkeep.yml", tmp_path)
+    assert (problem.line, problem.key) == (3, "notify.channels.duty")
+    assert "token" not in str(problem)
