@@ -452,15 +452,14 @@ def _problem(tree: Any, item: Mapping[str, Any]) -> Problem:
 def _named(tree: Any, place: Sequence[int | str]) -> str:
     """A place as the file has it: without what only its longer form has (``after: weekly``, ``duty: {env: X}``)."""
     words: list[str] = []
-    node: Any = tree
     for part in place:
-        kind: type = dict if isinstance(part, str) else list
-        if isinstance(node, kind):
+        inside = isinstance(tree, dict) if isinstance(part, str) else isinstance(tree, list)
+        if inside:
             words.append(str(part))
             try:
-                node = node[part]
+                tree = tree[part]
             except (KeyError, IndexError, TypeError):
-                node = None
+                tree = None
     return ".".join(words)
 
 
