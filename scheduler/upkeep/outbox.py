@@ -63,8 +63,6 @@ class Settings:
 
     give_up_after: float | None = None
     """Seconds after which what could not be delivered is given up (dead, a person can retry it); None: never."""
-    tell_after: float = 3600.0
-    """Seconds of failing after which a queue is told as trouble."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ class OutboxModel(Strict):
     """What goes out to ticket systems and to people."""
 
     give_up_after: Duration | None = None
-    tell_after: Duration | None = None
 
 
 def settings(model: OutboxModel) -> Settings:

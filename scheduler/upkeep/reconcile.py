@@ -317,7 +317,8 @@ class _Reconciliation:
             if (check_mode and identity.check == TASK_FAILED) or is_superseded(identity, superseded):
                 continue
             if severity == INFO or self.rule(identity.check).ignore:
-                self.unwanted[identity] = CLEAN if severity == INFO else IGNORED
+                # By the check alone: one that a run tells twice, as info and as more, is the same in either order.
+                self.unwanted[identity] = IGNORED if self.rule(identity.check).ignore else CLEAN
             elif identity not in self.wanted or RANK[severity] < RANK[self.wanted[identity]]:
                 self.wanted[identity] = severity
 

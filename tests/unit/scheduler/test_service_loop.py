@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,27 @@ def test_a_wrong_configuration_is_told_once_and_is_well_only_when_it_was_correct
             "the configuration was changed, and is in force",
             "the configuration: well again",
         ]
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_systemd_hears_that_it_lives_only_while_it_looks_at_the_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(str(tmp_path / "notify"))
+    heard.settimeout(5)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setattr(loop.signal, "signal", lambda *_: None)
+    with heard, open_store(None, tmp_path) as store:
+        service = loop.Service(Config(None, tmp_path), store)
+        monkeypatch.setattr(service, "tick", lambda: None)
+        if hangs:
+            service._ticked -= loop.HUNG
+        ends = iter([False, False, True])
+        monkeypatch.setattr(service._over, "wait", lambda _seconds: next(ends))
+        service.run()
+        states = ["READY=1", *([] if hangs else ["WATCHDOG=1"] * 2), "STOPPING=1"]
+        assert [heard.recv(100).decode() for _ in states] == states
 
 
 def test_the_figures_are_of_the_configuration_that_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,15 @@ def test_systemd_understands_it(unit: Unit, tmp_path: Path) -> None:
     assert "upkeep.service" not in ran.stderr, ran.stderr
 
 
+def test_one_of_a_users_own_manager_asks_for_nothing_of_the_systems() -> None:
+    lines = text(Unit(("/usr/bin/upkeep", "scheduler"), "/home/a/b")).splitlines()
+    assert lines[0].endswith("systemctl --user edit upkeep")
+    assert "WantedBy=default.target" in lines
+    # A user's manager knows neither other users nor the system's targets, and its home needs no folder made.
+    for word in ("User=", "EnvironmentFile=", "WorkingDirectory=", "Wants=", "After="):
+        assert not [line for line in lines if line.startswith(word)]
+
+
 def test_words_are_quoted_for_systemd() -> None:
     assert quoted("/plain/word") == "/plain/word"
     assert quoted("a b") == '"a b"'
