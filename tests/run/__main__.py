@@ -141,7 +141,8 @@ def main(arguments: list[str]) -> int:
             print(json.dumps({"benchmarks": documents, "failed": failed}, indent=2))
             return int(bool(failed))
         if known.lanes > 1:
-            reports = run_beside([PARTS[name] for name in selection], known.lanes, default_command)
+            run_beside([PARTS[name] for name in selection], known.lanes, default_command, reports)
+            reports.sort(key=lambda report: list(selection).index(report.name))
         else:
             for name, names in selection.items():
                 reports.append(_run_part(PARTS[name], names, options))

@@ -46,8 +46,10 @@ def _read_report(name: str, path: Path, code: int) -> PartReport:
         return PartReport(name, [Test(name, FAILED, f"ended with {code} and left no report: {error}")])
 
 
-def run_beside(parts: Sequence[Part], lanes: int, command: Callable[[str, Path], Sequence[str]]) -> list[PartReport]:
-    """Run the parts in so many lanes; their reports, in the order in which the parts were given.
+def run_beside(
+    parts: Sequence[Part], lanes: int, command: Callable[[str, Path], Sequence[str]], done: list[PartReport]
+) -> None:
+    """Run the parts in so many lanes; each one's report is added to ``done`` when it has ended.
 
     ``command`` makes the command of a part's name and the file for its report. Raises KeyboardInterrupt when this
     process is told to stop, with every part ended.
@@ -55,7 +57,6 @@ def run_beside(parts: Sequence[Part], lanes: int, command: Callable[[str, Path],
     waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
     for part in in_order(parts):
         waiting.put(part)
-    reports: dict[str, PartReport] = {}
     running: dict[str, subprocess.Popen[bytes]] = {}
     lock = threading.Lock()
     stopping = threading.Event()
@@ -83,7 +84,7 @@ def run_beside(parts: Sequence[Part], lanes: int, command: Callable[[str, Path],
             report.seconds = report.seconds or time.monotonic() - start
             with lock:
                 del running[part.name]
-                reports[part.name] = report
+                done.append(report)
                 say(log.read_text(encoding="utf-8", errors="replace"))
                 say(f"run-tests: {part.name} {'is ok' if report.ok else 'FAILED'} after {report.seconds:.0f} s")
 
@@ -103,7 +104,6 @@ def run_beside(parts: Sequence[Part], lanes: int, command: Callable[[str, Path],
         for child in list(running.values()):
             child.kill()
         raise
-    return [reports[part.name] for part in parts]
 
 
 def default_command(name: str, report: Path) -> list[str]:

@@ -37,9 +37,7 @@ def test_the_longest_part_goes_first_and_the_others_keep_their_order() -> None:
     assert [p.name for p in in_order([part("a"), part("b", 99), part("c", 50)])] == ["b", "a", "c"]
 
 
-def test_all_parts_run_side_by_side_and_are_told_in_their_own_order(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_all_parts_run_side_by_side_and_each_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def command(name: str, report: Path) -> list[str]:
         lanes.write_report(report, PartReport(name, [Test(f"{name}-1", PASSED)], 1.5))
         # Each waits for the other one to have begun: one after another would never end.
@@ -57,8 +55,9 @@ def test_all_parts_run_side_by_side_and_are_told_in_their_own_order(
 
     # The report is written by the command maker; what run_beside unlinks is what an earlier run left.
     (tmp_path / "a.json").write_text("from an earlier run")
-    made = run_beside([part("a"), part("b"), part("c")], 2, command)
-    assert [(report.name, report.ok, report.seconds) for report in made] == [
+    made: list[PartReport] = []
+    run_beside([part("a"), part("b"), part("c")], 2, command, made)
+    assert sorted((report.name, report.ok, report.seconds) for report in made) == [
         ("a", True, 1.5), ("b", True, 1.5), ("c", True, 1.5),
     ]  # fmt: skip
     assert all(
@@ -67,7 +66,9 @@ def test_all_parts_run_side_by_side_and_are_told_in_their_own_order(
 
 
 def test_a_part_that_leaves_no_report_has_failed() -> None:
-    (made,) = run_beside([part("a")], 2, lambda _name, _report: python("raise SystemExit(3)"))
+    done: list[PartReport] = []
+    run_beside([part("a")], 2, lambda _name, _report: python("raise SystemExit(3)"), done)
+    (made,) = done
     assert [test.outcome for test in made.tests] == [FAILED]
     assert "ended with 3 and left no report" in made.tests[0].why
 
@@ -89,7 +90,7 @@ def test_an_interrupted_run_ends_its_parts(tmp_path: Path) -> None:
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        run_beside([part("a"), part("b"), part("c")], 2, command)
+        run_beside([part("a"), part("b"), part("c")], 2, command, [])
     for name in "ab":
         pid = int((tmp_path / f"{name}.pid").read_text())
         assert not Path(f"/proc/{pid}").exists()
