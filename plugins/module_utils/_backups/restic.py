@@ -136,6 +136,8 @@ class Restic:
         self._cleanup = contextlib.ExitStack()
         self._version: tuple[int, int, int] | None = None
         self._secret: int | None = None
+        self.unreadable: list[str] = []
+        """Lines of standard error about snapshots that the last :meth:`snapshots` could not read."""
         self._environment: dict[str, str] | None = None
 
     def __enter__(self) -> Restic:
@@ -182,9 +184,17 @@ class Restic:
         return self._version
 
     def snapshots(self) -> list[Snapshot]:
-        """All snapshots, oldest first."""
-        found: list[Snapshot] = self._parsed(["snapshots", "--json"], restic_parse.snapshots)
-        return found
+        """All snapshots, oldest first; ``unreadable`` says afterwards which ones restic could not read."""
+        asked = ["snapshots", "--json"]
+        ended = self.ask(asked, timeout=min(_QUICK, self.limits.timeout))
+        # What it cannot read is left out of the list, and its exit code is 0 all the same.
+        self.unreadable = [
+            line for line in messages(ended.err)[1] if re.search(r"(?:could not|failed to) load snap", line)
+        ]
+        try:
+            return restic_parse.snapshots(ended.out)
+        except NotUnderstood as error:
+            raise self._not_understood(asked, str(error), ended.out) from None
 
     def config(self) -> dict[str, Any]:
         """The repository's ``id`` and format ``version``."""
@@ -213,6 +223,19 @@ class Restic:
         """The digests of all packs that are in the repository's storage."""
         found: list[str] = self._parsed(["list", "packs"], restic_parse.identities)
         return found
+
+    def indexes(self) -> list[str]:
+        """The digests of all index files."""
+        found: list[str] = self._parsed(["list", "index"], restic_parse.identities)
+        return found
+
+    def index(self, identity: str) -> list[dict[str, Any]]:
+        """The packs that an index file names, each with its ``id`` and ``blobs`` (``id``, ``type``, …)."""
+        made = self._parsed(["cat", "index", identity], restic_parse.document)
+        packs = made.get("packs") if isinstance(made, dict) else None
+        if not isinstance(packs, list):
+            raise self._not_understood(["cat", "index"], "expected an object with packs", b"")
+        return [pack for pack in packs if isinstance(pack, dict) and isinstance(pack.get("id"), str)]
 
     def stats(self, snapshot_id: str | None = None, mode: str = "restore-size") -> dict[str, Any]:
         """``total_size`` in bytes and what else this mode counts, of one snapshot or of all."""
