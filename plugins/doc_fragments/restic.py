@@ -20,7 +20,8 @@ options:
         type: str
         required: true
       repository:
-        description: Where it is, as restic takes it. Exactly one of O(repositories[].repository) and O(repositories[].repository_file).
+        description: Where it is, as restic takes it. Exactly one of O(repositories[].repository) and
+          O(repositories[].repository_file).
         type: str
       repository_file:
         description: A file on the host that says where it is.

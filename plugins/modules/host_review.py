@@ -12,7 +12,8 @@ short_description: Review several areas of a host in one round trip
 version_added: 0.1.0
 description:
   - Runs the reviews of P(upkeep.maintenance.patch_info#module), P(upkeep.maintenance.capacity_info#module) and
-    P(upkeep.maintenance.restic_info#module) one after another in one process. A task costs a host about as much as a ping, so the weekly review of a fleet is one task.
+    P(upkeep.maintenance.restic_info#module) one after another in one process. A task costs a host about as much as a
+    ping, so the weekly review of a fleet is one task.
   - An area that fails becomes a finding of its own; the other areas stand.
   - It reads only. The one file that it may write is the small history of the capacity, see O(capacity).
 author:

@@ -11,15 +11,16 @@ module: restic_info
 short_description: Tell whether a host is backed up, how freshly and how completely
 version_added: 0.2.0
 description:
-  - Looks into the restic repositories of a host, and tells what a restore would miss - a newest snapshot that is older than agreed, gaps,
-    a backup that shrank, paths that are missing or empty, files that the backup could not read, retention that deletes too much,
-    snapshots of another host only, stale locks, an old format, and why a repository cannot be opened.
-  - The repositories are those of O(repositories), and those that it finds by itself (O(discover)) in the configurations of resticprofile
-    and autorestic, in units of systemd, in cron, in the scripts that these name and in files of variables. What is about restic there and
-    is not understood is a finding with its file and line.
+  - Looks into the restic repositories of a host, and tells what a restore would miss - a newest snapshot that is
+    older than agreed, gaps, a backup that shrank, paths that are missing or empty, files that the backup could not
+    read, retention that deletes too much, snapshots of another host only, stale locks, an old format, and why a
+    repository cannot be opened.
+  - The repositories are those of O(repositories), and those that it finds by itself (O(discover)) in the
+    configurations of resticprofile and autorestic, in units of systemd, in cron, in the scripts that these name and
+    in files of variables. What is about restic there and is not understood is a finding with its file and line.
   - A host without any backup is a finding, and so are a database and a mounted volume that no backup covers.
-  - It reads only. It takes no lock, removes none, starts no shell, and passes no password on a command line. Whether the data can be
-    restored is not its business; see P(upkeep.maintenance.restic_check#module) and
+  - It reads only. It takes no lock, removes none, starts no shell, and passes no password on a command line. Whether
+    the data can be restored is not its business; see P(upkeep.maintenance.restic_check#module) and
     P(upkeep.maintenance.restic_restore_test#module).
 author:
   - Upkeep contributors (@upkeep)
@@ -30,19 +31,21 @@ options:
   discover:
     description:
       - Whether to look for repositories in what the host runs.
-      - A file that others than root (or the account that the module runs as) may write to is not followed, as what it names would be
-        opened, and its password command run, with this account's rights. That is told.
+      - A file that others than root (or the account that the module runs as) may write to is not followed, as what it
+        names would be opened, and its password command run, with this account's rights. That is told.
     type: bool
     default: true
   hosts:
-    description: Names under which this host's snapshots stand, besides its own. restic takes the host's name when it backs up.
+    description: Names under which this host's snapshots stand, besides its own. restic takes the host's name when it
+      backs up.
     type: list
     elements: str
     default: []
   policies:
     description:
-      - What is agreed. Each entry says what it is for (O(policies[].repository), O(policies[].host), O(policies[].tags),
-        O(policies[].source)) and what is agreed of it. Of several that fit, later ones override what they name.
+      - What is agreed. Each entry says what it is for (O(policies[].repository), O(policies[].host),
+        O(policies[].tags), O(policies[].source)) and what is agreed of it. Of several that fit, later ones override
+        what they name.
       - A series is all snapshots of one host and the same paths, see O(group_by).
     type: list
     elements: dict
@@ -64,8 +67,8 @@ options:
         type: str
       hosts:
         description:
-          - Hosts that back up into this repository, as shell patterns. They are judged, each by itself, and one without a snapshot is
-            a finding. For a server that stores the backups of others.
+          - Hosts that back up into this repository, as shell patterns. They are judged, each by itself, and one
+            without a snapshot is a finding. For a server that stores the backups of others.
           - Without it, this host's snapshots are judged.
         type: list
         elements: str
@@ -73,18 +76,22 @@ options:
         description: Hours that the newest snapshot may be old. Overrides O(rpo_hours).
         type: float
       rhythm_hours:
-        description: Hours between two snapshots. A quarter more is a gap. Without it, O(policies[].rpo_hours) stands for it.
+        description: Hours between two snapshots. A quarter more is a gap. Without it, O(policies[].rpo_hours) stands
+          for it.
         type: float
       paths:
         description:
-          - Paths that have to be in the newest snapshots, and filled. A shell pattern (C(/srv/dumps/*.sql)) has to fit at least one name.
-          - They are looked for in each repository that the entry names. An entry for all repositories (V(*)) adds its paths to each.
+          - Paths that have to be in the newest snapshots, and filled. A shell pattern (C(/srv/dumps/*.sql)) has to
+            fit at least one name.
+          - They are looked for in each repository that the entry names. An entry for all repositories (V(*)) adds its
+            paths to each.
         type: list
         elements: str
       keep:
         description:
-          - The agreed retention, with the meaning of C(restic forget). A period without its snapshot is a finding, and so are many
-            snapshots more than that. Without it, that of the host's own jobs is taken where it could be read.
+          - The agreed retention, with the meaning of C(restic forget). A period without its snapshot is a finding,
+            and so are many snapshots more than that. Without it, that of the host's own jobs is taken where it could
+            be read.
         type: dict
         suboptions:
           last: {description: Snapshots to keep whatever their time., type: int}
@@ -102,7 +109,8 @@ options:
   rpo_hours:
     description:
       - Hours that the newest snapshot of each series may be old.
-      - Without it, and without a policy, a series may be a quarter older than the longest of its last six pauses, and 26 hours in any case.
+      - Without it, and without a policy, a series may be a quarter older than the longest of its last six pauses, and
+        26 hours in any case.
     type: float
   gap_days:
     description: Days back in which gaps, and a drop of the size, are findings.
@@ -113,23 +121,27 @@ options:
     type: float
     default: 50.0
   group_by:
-    description: What makes a series, as with C(restic forget --group-by). Without V(paths), jobs whose paths change are one series.
+    description: What makes a series, as with C(restic forget --group-by). Without V(paths), jobs whose paths change
+      are one series.
     type: list
     elements: str
     choices: [host, paths, tags]
     default: [host, paths]
   compare:
     description:
-      - Whether to compare the names in the newest snapshot with the files that are there now. What was there when it was made, and is
-        not in it, was not readable, or left out. What a pattern of the job leaves out is told only when it is a dump of a database.
+      - Whether to compare the names in the newest snapshot with the files that are there now. What was there when it
+        was made, and is not in it, was not readable, or left out. What a pattern of the job leaves out is told only
+        when it is a dump of a database.
     type: bool
     default: true
   compare_limit:
-    description: Names in a snapshot up to which that is done; each takes some 70 bytes of memory. Of a larger snapshot, it is not done.
+    description: Names in a snapshot up to which that is done; each takes some 70 bytes of memory. Of a larger
+      snapshot, it is not done.
     type: int
     default: 200000
   exclusions:
-    description: What needs no backup - paths, volumes, databases (their folders), or files that discovery need not understand.
+    description: What needs no backup - paths, volumes, databases (their folders), or files that discovery need not
+      understand.
     type: list
     elements: dict
     default: []
@@ -161,7 +173,8 @@ options:
     type: bool
     default: true
   volumes:
-    description: Whether to look for mounted volumes that no backup covers. Filesystems of other machines (NFS) are not looked at.
+    description: Whether to look for mounted volumes that no backup covers. Filesystems of other machines (NFS) are
+      not looked at.
     type: bool
     default: true
   volume_minimum_mib:
@@ -182,9 +195,11 @@ options:
 requirements:
   - restic 0.14 or newer on the host, where there is a repository.
 notes:
-  - Tried with restic 0.14 (Debian 12), 0.18 and 0.19, on repositories in folders. What restic reaches by network is opened the same way.
+  - Tried with restic 0.14 (Debian 12), 0.18 and 0.19, on repositories in folders. What restic reaches by network is
+    opened the same way.
   - Without restic and without a repository it starts no process.
-  - restic before 0.17 notes no size in its snapshots. Four of each series are asked for theirs then, about a second each.
+  - restic before 0.17 notes no size in its snapshots. Four of each series are asked for theirs then, about a second
+    each.
   - HCL and mixins of resticprofile, and volumes of Docker in autorestic, are not understood, and told.
 seealso:
   - module: upkeep.maintenance.host_review
@@ -345,8 +360,9 @@ series:
       sample: []
     state:
       description:
-        - V(fresh) or V(stale); V(narrowed) when it went on with some of its paths only, V(superseded) when another series backs up its
-          paths, V(single) when it is one or two snapshots made by hand, V(excluded) by O(exclusions).
+        - V(fresh) or V(stale); V(narrowed) when it went on with some of its paths only, V(superseded) when another
+          series backs up its paths, V(single) when it is one or two snapshots made by hand, V(excluded) by
+          O(exclusions).
       type: str
       sample: fresh
     snapshots:
@@ -408,7 +424,8 @@ databases:
       type: bool
       sample: true
     covered:
-      description: V(dump), V(files), V(live files), V(program) (one that backs up databases), V(excluded) or V(nothing).
+      description: V(dump), V(files), V(live files), V(program) (one that backs up databases), V(excluded) or
+        V(nothing).
       type: str
       sample: dump
 volumes:

@@ -26,6 +26,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Ho
 from tests.backups import repositories
 from tests.backups.fixture import program, restic, whole
 from tests.backups.repositories import PASSWORD, Made
+from tests.unit.fake_host import FakeHost
 
 __all__ = ["restic", "whole"]
 
@@ -53,7 +54,7 @@ class Place:
         for day in range(days - 1, -1, -1):
             self.backup(until + day, **more)
 
-    def look(self, **options: Any) -> Result:
+    def look(self, host: Host | None = None, **options: Any) -> Result:
         repository = {
             "name": "main",
             "repository": str(self.made.folder),
@@ -68,7 +69,7 @@ class Place:
             "program": str(self.made.program),
             **options,
         }
-        return Result(review(Host(), dict(defaults(), check_mode=False, **given)))
+        return Result(review(host or Host(), dict(defaults(), check_mode=False, **given)))
 
 
 class Result(dict[str, Any]):
@@ -306,9 +307,9 @@ def test_a_file_that_the_backup_could_not_read(restic: Path, tmp_path: Path) -> 
     time.sleep(1.1)
     program = tmp_path / "restic"
     shutil.copy(place.made.program, program)
+    argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(program), "--no-cache"]
     done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(program), "--no-cache"]
-        + ["--repo", str(place.made.folder), "backup", str(place.source)],
+        [*argv, "--repo", str(place.made.folder), "backup", str(place.source)],
         env={"RESTIC_PASSWORD": PASSWORD, "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
@@ -405,9 +406,17 @@ FAULTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """What each version says of each fault is the matter of test_restic_errors; here one version is enough."""
+    return Made.new(program("machine"), tmp_path_factory.mktemp("sound"), megabytes=1)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_of_a_repository_is_told_apart_and_nothing_else_is_covered(whole: Made, fault: str) -> None:
-    result = Place(whole.damage(fault)).look()
+def test_each_fault_of_a_repository_is_told_apart_and_nothing_else_is_covered(
+    sound: Made, tmp_path: Path, fault: str
+) -> None:
+    result = Place(sound.copy(tmp_path / "repository").damage(fault)).look()
     assert result.told() == [FAULTS[fault]]
     assert result["findings"][0]["subject"] == "main"
     assert not any(entry["check"].startswith("backup.snapshot.") for entry in result["coverage"])
@@ -418,6 +427,43 @@ def test_a_damaged_tree_is_told_and_the_rest_goes_on(whole: Made) -> None:
     result = Place(whole.damage("tree_deleted")).look(idle_timeout=10)
     assert "backup.structure.damaged" in result.told()
     assert result["repositories"][0]["opened"]
+
+
+def test_a_repository_is_found_by_itself_and_its_job_is_what_is_expected(place: Place, tmp_path: Path) -> None:
+    """From a cron line to its script to the repository; the host's files are stand-ins, restic and the rest are real."""
+    password = tmp_path / "password"
+    password.write_text(PASSWORD + "\n")
+    mail = tmp_path / "mail"
+    script = f"""#!/bin/bash
+export RESTIC_REPOSITORY={place.made.folder} RESTIC_PASSWORD_FILE={password}
+restic backup {place.source} {mail}
+restic forget --keep-daily 7
+"""
+    files: dict[str, str | bytes] = {
+        "/etc/cron.d/backup": "0 2 * * * root /usr/local/bin/backup.sh\n",
+        "/usr/local/bin/backup.sh": script,
+        "/proc/sys/kernel/hostname": HERE,
+    }
+    host = FakeHost(files, now=time.time(), programs=["restic"])
+    options = {"repositories": [], "discover": True, "program": "restic"}
+    place.daily(3)
+    result = place.look(host, **options)
+    assert result.told() == ["backup.snapshot.path_missing"]
+    one = result.one("backup.snapshot.path_missing")
+    assert one["subject"] == f"{place.made.folder} {HERE}"
+    assert (
+        one["evidence"][0]
+        == f"{mail} is missing; /etc/cron.d/backup (/usr/local/bin/backup.sh) (/usr/local/bin/backup.sh:3) names it"
+    )
+    assert result["repositories"][0]["jobs"] == ["/usr/local/bin/backup.sh:3", "/usr/local/bin/backup.sh:4"]
+    assert result["jobs"][0]["schedule"] == "0 2 * * *"
+    mail.mkdir()
+    (mail / "box").write_text("x")
+    place.backup(0, paths=(place.source, mail))
+    healthy = place.look(host, **options)
+    assert healthy["findings"] == []
+    assert healthy.covers("backup.snapshot.stale", "*") and healthy.covers("backup.repository.missing", "*")
+    assert healthy.covers("backup.host.uncovered", "host")
 
 
 def test_without_the_program_it_is_the_program_that_is_told(place: Place) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Upkeep contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a snapshot's names a review needs: which paths are there and filled, which dumps, how large its folders. Pure.
+"""What a review needs of a snapshot's names: which paths are there and filled, dumps, the sizes of folders. Pure.
 
 Of the names themselves only their hashes are kept, and only up to a limit: a snapshot may have millions.
 """

@@ -130,14 +130,14 @@ class Discovery:
 
     def resticprofile(self) -> None:
         for folder in discover_resticprofile.FOLDERS:
-            folder = folder.replace("~", self.home, 1)
-            names = set(self.host.listdir(folder)) if self.host.exists(folder) else set()
+            place = folder.replace("~", self.home, 1)
+            names = set(self.host.listdir(place)) if self.host.exists(place) else set()
             for name in discover_resticprofile.NAMES:
                 if name in names:
-                    text = self.text("%s/%s" % (folder, name))
+                    text = self.text("%s/%s" % (place, name))
                     # The name alone is not resticprofile's.
                     if text is not None and ("repository" in text or "inherit" in text or "includes" in text):
-                        self.resticprofile_file("%s/%s" % (folder, name), text)
+                        self.resticprofile_file("%s/%s" % (place, name), text)
                         return
 
     def resticprofile_file(self, path: str, text: str | None = None) -> None:
@@ -153,9 +153,7 @@ class Discovery:
 
         def more(pattern: str) -> list[tuple[str, str | None]]:
             names = self.host.glob(pattern, 100) if any(mark in pattern for mark in "*?[") else [pattern]
-            return [
-                (name, self.text(name) if self.trusted(name) else None) for name in names if self.host.exists(name)
-            ]
+            return [(name, self.text(name) if self.trusted(name) else None) for name in names if self.host.exists(name)]
 
         jobs, unclear = discover_resticprofile.read(path, text, more, self.host_name, self.home)
         self.jobs += jobs
@@ -203,7 +201,9 @@ class Discovery:
                             drop_ins.setdefault(name[:-2], {}).setdefault(part, "%s/%s" % (path, part))
                 elif name.endswith((".wants", ".requires")):
                     enabled.update(self.host.listdir(path))
-        instances = [name for name in {*enabled, *drop_ins} if "@" in name and not name.partition("@")[2].startswith(".")]
+        instances = [
+            name for name in {*enabled, *drop_ins} if "@" in name and not name.partition("@")[2].startswith(".")
+        ]
         for name, path in sorted(where.items()):
             if not name.endswith(".service"):
                 continue

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Upkeep contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""autorestic's configuration (``.autorestic.yml``, formats 1 and 2): each location and each of its backends is a job. Pure."""
+"""autorestic's configuration (``.autorestic.yml``, formats 1 and 2): each location into each backend is a job. Pure."""
 
 from __future__ import annotations
 
@@ -52,14 +52,16 @@ def read(path: str, text: str, environment_text: str | None, home: str) -> tuple
                 Unclear(Place(path, problem.line or place.line), "the location %s: %s" % (name, problem.why))
             )
     used = {job.name for job in jobs}
-    jobs += [
-        Job(places[name], "autorestic", name, access) for name, access in accesses.items() if name not in used
-    ]
+    jobs += [Job(places[name], "autorestic", name, access) for name, access in accesses.items() if name not in used]
     return jobs, unclear
 
 
 def _tables(value: Any) -> list[tuple[str, Table]]:
-    return [(str(name), part) for name, part in value.items() if isinstance(part, Table)] if isinstance(value, Table) else []
+    return (
+        [(str(name), part) for name, part in value.items() if isinstance(part, Table)]
+        if isinstance(value, Table)
+        else []
+    )
 
 
 def _texts(value: Any) -> list[str]:

@@ -44,7 +44,9 @@ _WRAPPERS: dict[str, tuple[str, int]] = {
     "unbuffer": ("", 0),
     "run-one": ("", 0),
 }
-_LONG_WITH_VALUE = frozenset({"--user", "--group", "--adjustment", "--class", "--classdata", "--signal", "--kill-after"})
+_LONG_WITH_VALUE = frozenset(
+    {"--user", "--group", "--adjustment", "--class", "--classdata", "--signal", "--kill-after"}
+)
 
 _VALUED = frozenset(
     {

@@ -20,7 +20,7 @@ from .discover_model import Access, Job, NotUnderstood, Place, Table, Unclear, e
 from .discover_shell import environment_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 FOLDERS = (
     *("~/.config/resticprofile", "/etc/xdg/resticprofile", "/usr/local/etc", "/usr/local/etc/restic"),
@@ -223,13 +223,15 @@ def _job(
     profile = _inherited(name, profiles, version)
     backup = profile.get("backup")
     backup = backup if isinstance(backup, Table) else None
+    if backup is None and any(isinstance(other, Table) and other.get("inherit") == name for other in profiles.values()):
+        return None  # what others are made of
 
     environment: dict[str, str] = {}
     for item in _list(profile.get("env-file")):
-        for path, text in more(absolute(_known(item, name, profile, "env-file"), folder, home)):
-            if text is None:
+        for path, content in more(absolute(_known(item, name, profile, "env-file"), folder, home)):
+            if content is None:
                 raise NotUnderstood("its env-file %s cannot be read" % path, profile.lines["env-file"])
-            environment.update(environment_file(text)[0])
+            environment.update(environment_file(content)[0])
     table = profile.get("env")
     if isinstance(table, Table):
         for key, value in table.items():
@@ -246,10 +248,8 @@ def _job(
     if location is None:
         file = text("repository-file", "RESTIC_REPOSITORY_FILE")
         if file is None:
-            if backup is None or any(
-                isinstance(other, Table) and other.get("inherit") == name for other in profiles.values()
-            ):
-                return None  # what others inherit from, or only a part of one
+            if backup is None:
+                return None
             raise NotUnderstood("it backs up, and names no repository")
         contents = more(absolute(file, folder, home))
         if not contents or contents[0][1] is None:
@@ -289,7 +289,9 @@ def _job(
         for item in [] if paths else _list(backup.get("source")):
             source = _expanded(_known(item, name, backup, "source"), environment, home)
             if not source.startswith(("/", "~")) and not root.startswith("/"):
-                raise NotUnderstood("its source %s is relative, and it has no base-dir" % source, backup.lines["source"])
+                raise NotUnderstood(
+                    "its source %s is relative, and it has no base-dir" % source, backup.lines["source"]
+                )
             paths.append(absolute(source, root or "/", home))
         tags = [tag for item in _list(backup.get("tag")) if isinstance(item, str) for tag in item.split(",") if tag]
         host = backup.get("host") if isinstance(backup.get("host"), str) else None
@@ -326,5 +328,3 @@ def _expanded(text: str, environment: Mapping[str, str], home: str) -> str:
         return environment[name]
 
     return _VARIABLE.sub(value, text)
-
-

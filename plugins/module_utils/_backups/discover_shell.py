@@ -276,7 +276,8 @@ def _array(scan: _Scan, name: str) -> list[Word]:
 
 
 def _until(scan: _Scan, end: str) -> str:
-    line, out = scan.line, []
+    line = scan.line
+    out: list[str] = []
     while scan.at < len(scan.text):
         sign = scan.take()
         if sign == end:
@@ -431,7 +432,8 @@ def _systemd_file(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
 
 
 def _systemd_value(text: str) -> str | None:
-    out, quote, at = [], "", 0
+    out: list[str] = []
+    quote, at = "", 0
     while at < len(text):
         sign = text[at]
         if quote:

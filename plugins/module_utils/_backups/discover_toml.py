@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from typing import Any
 
@@ -23,7 +24,7 @@ def read(text: str) -> Table:
         return _Reader(text.replace("\r\n", "\n")).document()
     except NotUnderstood as problem:
         try:
-            import tomllib
+            tomllib = importlib.import_module("tomllib")
         except ImportError:
             raise problem from None
         try:

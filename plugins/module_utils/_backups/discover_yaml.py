@@ -19,7 +19,9 @@ DEPTH = 40
 """Levels of nesting."""
 LINES = 20_000
 
-_KEY = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'\[\]{}#&*!|>%@`,?:-](?:[^:#]|:(?=\S)|(?<=\S)#)*|[?:-](?=\S)(?:[^:#]|:(?=\S)|(?<=\S)#)*|<<)\s*:(?=\s|$)""")
+_KEY = re.compile(
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'\[\]{}#&*!|>%@`,?:-](?:[^:#]|:(?=\S)|(?<=\S)#)*|[?:-](?=\S)(?:[^:#]|:(?=\S)|(?<=\S)#)*|<<)\s*:(?=\s|$)"""
+)
 _ANCHOR = re.compile(r"&([^\s,\[\]{}]+)(?:\s+|$)")
 _BLOCK = re.compile(r"([|>])([+-]?)([1-9]?)([+-]?)\s*(?:#.*)?$")
 _INT = re.compile(r"[-+]?[0-9]+")
@@ -180,7 +182,7 @@ class _Reader:
             return self._literal(rest, number, indent)
         if rest[0] in "[{" or rest[0] in "\"'":
             while not _closed(rest):
-                if self.at >= len(self.lines) or self.lines[self.at].indent <= indent and rest[0] in "\"'":
+                if self.at >= len(self.lines) or (self.lines[self.at].indent <= indent and rest[0] in "\"'"):
                     raise NotUnderstood("a bracket or a quote that is not closed", number)
                 if rest[0] in "\"'":
                     raise NotUnderstood("a quoted text that goes on in the next line", number)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SQLITE = 20
 """SQLite databases that are told."""
 SQLITE_BYTES = 64 * 1024
-_PASSING = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/", "/var/lib/upkeep/")
+_PASSING = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/", "/var/lib/upkeep/")  # noqa: S108 - none of them is written to
 """Where nothing is meant to last: a test's server, or one of ours that proves a dump."""
 LEFT = 200
 """Names that the comparison tells at the most."""
@@ -66,23 +66,43 @@ KINDS = {
     ),
     "redis": Kind(
         ("redis-server", "valkey-server"),
-        ("/var/lib/redis/*.rdb", "/var/lib/redis/*.aof", "/var/lib/redis/appendonlydir/*.manifest", "/var/lib/valkey/*.rdb"),
+        (
+            "/var/lib/redis/*.rdb",
+            "/var/lib/redis/*.aof",
+            "/var/lib/redis/appendonlydir/*.manifest",
+            "/var/lib/valkey/*.rdb",
+        ),
         (),
         True,
         ("redis", "rdb"),
     ),
     "openldap": Kind(("slapd",), ("/var/lib/ldap/data.mdb",), (), False, ("ldap", "ldif", "slapcat")),
-    "influxdb": Kind(("influxd",), ("/var/lib/influxdb*/meta/meta.db", "/var/lib/influxdb/influxd.bolt"), (), False, ("influx",)),
-    "etcd": Kind(("etcd",), ("/var/lib/etcd/*/member/snap/db", "/var/lib/etcd/member/snap/db"), ("--data-dir",), False, ("etcd",)),
+    "influxdb": Kind(
+        ("influxd",), ("/var/lib/influxdb*/meta/meta.db", "/var/lib/influxdb/influxd.bolt"), (), False, ("influx",)
+    ),
+    "etcd": Kind(
+        ("etcd",), ("/var/lib/etcd/*/member/snap/db", "/var/lib/etcd/member/snap/db"), ("--data-dir",), False, ("etcd",)
+    ),
     "elasticsearch": Kind(("elasticsearch",), ("/var/lib/elasticsearch/node.lock",), (), False, ("elastic",)),
-    "clickhouse": Kind(("clickhouse-serv", "clickhouse-server"), ("/var/lib/clickhouse/uuid",), (), False, ("clickhouse",)),
+    "clickhouse": Kind(
+        ("clickhouse-serv", "clickhouse-server"), ("/var/lib/clickhouse/uuid",), (), False, ("clickhouse",)
+    ),
     "couchdb": Kind((), ("/var/lib/couchdb/_dbs.couch",), (), True, ("couch",)),
     "mssql": Kind(("sqlservr",), ("/var/opt/mssql/data/master.mdf",), (), False, ("mssql",)),
 }
 SQL = ("postgresql", "mysql", "mssql")
 """Engines whose dumps may have a name that says no more than ``.sql``."""
 
-_SQLITE_PATTERNS = ("/var/lib/*/*.db", "/var/lib/*/*.sqlite", "/var/lib/*/*.sqlite3", "/var/lib/*/data/*.db", "/srv/*/*.sqlite3", "/srv/*/*.db", "/opt/*/data/*.db", "/opt/*/*.sqlite3")
+_SQLITE_PATTERNS = (
+    "/var/lib/*/*.db",
+    "/var/lib/*/*.sqlite",
+    "/var/lib/*/*.sqlite3",
+    "/var/lib/*/data/*.db",
+    "/srv/*/*.sqlite3",
+    "/srv/*/*.db",
+    "/opt/*/data/*.db",
+    "/opt/*/*.sqlite3",
+)
 # Made by the system anew, or of no use to anybody.
 _SQLITE_IGNORED = re.compile(
     r"/var/lib/(?:PackageKit|command-not-found|fwupd|rpm|dnf|yum|colord|aptitude|apt|dpkg|mlocate|plocate|upkeep|nfs|"
@@ -216,12 +236,15 @@ def other_programs(host: Host, running: Sequence[tuple[str, int]]) -> dict[str, 
 def volumes(host: Host, options: Mapping[str, Any]) -> list[Volume]:
     """The mounted filesystems of this host that hold data: not the system's own, nor those of other machines."""
     table = parse_mountinfo(host.read_bytes("/proc/self/mountinfo", 64 * 1024 * 1024) or b"")
-    system = ("/boot", "/boot/*", "/efi", "/run/*", "/dev", "/dev/*", "/sys/*", "/proc/*", "/tmp", "/snap/*", "/nix/store")
+    system = ("/boot", "/boot/*", "/efi", "/run/*", "/dev", "/dev/*", "/sys/*", "/proc/*", "/snap/*", "/nix/store")
     containers = ("/var/lib/docker/*", "/var/lib/containers/*", "/var/lib/kubelet/*", "/var/lib/lxc*/*", "/var/snap/*")
     wanted = [
         mount
         for mount in candidates(table, (*system, *containers), ("tmpfs", "overlay", "swap"))
-        if mount.path != "/" and not mount.remote and not mount.read_only
+        if mount.path != "/"
+        and not (mount.path + "/").startswith(_PASSING)
+        and not mount.remote
+        and not mount.read_only
     ][:200]
     if not wanted:
         return []
@@ -263,7 +286,7 @@ def left_out(
         inside = 0
         while True:
             try:
-                path, status, folder = walk.send(leave) if leave is not None else next(walk)  # type: ignore[arg-type]
+                path, status, folder = walk.send(leave) if leave is not None else next(walk)
             except StopIteration:
                 break
             limit -= 1

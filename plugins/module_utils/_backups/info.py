@@ -132,9 +132,7 @@ def review(host: Host, options: dict[str, Any]) -> dict[str, Any]:
     judge_covered.judge_host(made, names[0], len(wanted), len(unclear), sources, options)
     told_databases = judge_covered.judge_databases(made, sources, look_into.covered, look_into.failed, options)
     stores = [one.repository.local for one in wanted if one.repository.local]
-    told_volumes = judge_covered.judge_volumes(
-        made, sources, look_into.covered, look_into.failed, stores, options
-    )
+    told_volumes = judge_covered.judge_volumes(made, sources, look_into.covered, look_into.failed, stores, options)
     details = {
         "hosts": names,
         "restic": look_into.version,
@@ -261,7 +259,9 @@ class _Look:
         """Who holds the locks that were taken on this very host; empty for a process that is gone."""
         here = self.names[len(self.options["hosts"]) :]
         return {
-            lock.pid: (self.host.read("/proc/%d/comm" % lock.pid, 64) or "").strip() for lock in locks if lock.host in here
+            lock.pid: (self.host.read("/proc/%d/comm" % lock.pid, 64) or "").strip()
+            for lock in locks
+            if lock.host in here
         }
 
     def _snapshots(self, restic: Restic, seen: Seen) -> None:
@@ -425,9 +425,7 @@ class _Look:
             if standing.state != "fresh" or contents is None or not self._ours(standing.series.host):
                 continue
             if contents.names is None:
-                why = "%s has more than %d names" % (
-                    standing.series.subject(seen.name), self.options["compare_limit"]
-                )
+                why = "%s has more than %d names" % (standing.series.subject(seen.name), self.options["compare_limit"])
                 self.review.skip(check, why, "A higher compare_limit; each name takes some 70 bytes of memory.")
                 continue
             skip = [one.path for one in self.sources.volumes]
@@ -449,13 +447,9 @@ class _Look:
         for check in (*SERIES_CHECKS, *OPENED, "backup.repository.format_old", "backup.repository.locked"):
             if check == "backup.repository.not_understood":
                 continue
-            if check == "backup.snapshot.incomplete" and any(
-                one["check"] == check for one in self.review.skipped
-            ):
+            if check == "backup.snapshot.incomplete" and any(one["check"] == check for one in self.review.skipped):
                 continue
             self.review.covered(check)
         if self.version is not None:
             self.review.covered("backup.program.missing")
             self.review.covered("backup.program.unsupported")
-
-

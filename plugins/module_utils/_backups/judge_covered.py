@@ -74,7 +74,8 @@ def judge_host(
                 "backup.host.uncovered",
                 "host",
                 "medium",
-                "Whether %s is backed up is not known: %s is there, and nobody looks at its backups." % (host_name, names),
+                "Whether %s is backed up is not known: %s is there, and nobody looks at its backups."
+                % (host_name, names),
                 ["%s: %s" % item for item in sorted(programs.items())] + what,
                 "Have its backups checked and restored on trial too (backup_engines), or say in no_backup_reason who "
                 "backs this host up and who proves it.",
@@ -92,8 +93,8 @@ def judge_host(
                 "no other program that backs up is configured or runs",
                 *what,
             ],
-            "Back it up: restic init, restic backup, a timer. If its repository was missed: name it in repositories. If "
-            "it needs none, or its virtual machine is backed up from outside: say so in no_backup_reason.",
+            "Back it up: restic init, restic backup, a timer. If its repository was missed: name it in repositories. "
+            "If it needs none, or its virtual machine is backed up from outside: say so in no_backup_reason.",
         )
 
 
@@ -167,14 +168,14 @@ def _paths_of_dumps(cover: Covered) -> list[str]:
 def _uncovered(review: Review, one: Database, subject: str, how: str, evidence: Sequence[str]) -> None:
     where = one.folder or "a place that its process does not tell"
     remedies = {
-        "postgresql": "pg_dumpall --globals-only and pg_dump -Fc of each database before restic runs, or: pg_dump … | restic "
-        "backup --stdin --stdin-filename pg.dump; or pgBackRest",
+        "postgresql": "pg_dumpall --globals-only and pg_dump -Fc of each database before restic runs, or: pg_dump … | "
+        "restic backup --stdin --stdin-filename pg.dump; or pgBackRest",
         "mysql": "mysqldump --single-transaction --routines --events --all-databases | restic backup --stdin "
         "--stdin-filename mysql.sql; or mariabackup",
         "mongodb": "mongodump --archive | restic backup --stdin --stdin-filename mongo.archive",
         "openldap": "slapcat -l before restic runs",
         "etcd": "etcdctl snapshot save before restic runs",
-        "sqlite": "sqlite3 FILE \".backup COPY\" before restic runs",
+        "sqlite": 'sqlite3 FILE ".backup COPY" before restic runs',
     }
     remedy = remedies.get(one.engine, "its own way to make a dump before restic runs")
     if how == "live files":
@@ -182,10 +183,11 @@ def _uncovered(review: Review, one: Database, subject: str, how: str, evidence: 
             "backup.database.uncovered",
             subject,
             "medium",
-            "%s in %s is in the backup only as files of a running server: such a copy may not start." % (one.engine, where),
+            "%s in %s is in the backup only as files of a running server: such a copy may not start."
+            % (one.engine, where),
             [*("in a snapshot: %s" % path for path in evidence), "no dump of it is in any snapshot"],
-            "Back up a dump beside or instead: %s. If the files come from a snapshot of the filesystem: exclusions, with "
-            "the reason." % remedy,
+            "Back up a dump beside or instead: %s. If the files come from a snapshot of the filesystem: exclusions, "
+            "with the reason." % remedy,
             {"engine": one.engine, "folder": one.folder, "covered": how},
         )
         return
@@ -195,8 +197,8 @@ def _uncovered(review: Review, one: Database, subject: str, how: str, evidence: 
         "high",
         "No backup covers %s in %s%s." % (one.engine, where, ", which is running" if one.running else ""),
         [*evidence, "neither its files nor a dump of it are in the newest snapshots of this host"],
-        "Back it up: %s. If a dump of it is in a snapshot under another name: dumps. If it needs none: exclusions, with "
-        "the reason." % remedy,
+        "Back it up: %s. If a dump of it is in a snapshot under another name: dumps. If it needs none: exclusions, "
+        "with the reason." % remedy,
         {"engine": one.engine, "folder": one.folder, "covered": how},
     )
 
@@ -209,7 +211,7 @@ def judge_volumes(
     stores: Sequence[str],
     options: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """Each mounted volume with data. ``stores`` are folders of repositories on this host: what holds backups is none."""
+    """Each mounted volume with data. ``stores`` are folders of repositories on this host."""
     told: list[dict[str, Any]] = []
     if not options["volumes"]:
         review.skip("backup.volume.uncovered", "the option volumes is off", "volumes: true")
@@ -223,7 +225,9 @@ def judge_volumes(
         unsure: list[str] = []
         for one in sources.volumes:
             reason = excluded(one.path, options)
-            store = next((path for path in stores if path == one.path or path.startswith(one.path.rstrip("/") + "/")), "")
+            store = next(
+                (path for path in stores if path == one.path or path.startswith(one.path.rstrip("/") + "/")), ""
+            )
             state = "covered"
             if reason:
                 state = "excluded"
@@ -256,5 +260,3 @@ def judge_volumes(
                 unsure,
             )
     return told
-
-

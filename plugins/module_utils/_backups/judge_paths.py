@@ -137,8 +137,8 @@ def _missing(
         "high",
         "The newest backup of %s in %s %s." % (host, seen.name, " and ".join(said)),
         evidence,
-        "On %s: is it there and mounted (findmnt --target %s; ls -la %s)? Then run the backup again by hand and see what "
-        "it says. What needs no backup: name it in exclusions, with the reason."
+        "On %s: is it there and mounted (findmnt --target %s; ls -la %s)? Then run the backup again by hand and see "
+        "what it says. What needs no backup: name it in exclusions, with the reason."
         % (word(host), word(names[0]), word(names[0])),
         {"missing": [one.path for one in gone], "empty": [one.path for one in empty]},
     )
@@ -214,8 +214,7 @@ def _fits(path: str, pattern: str) -> bool:
         return any(fnmatchcase(whole[at:], text) for at in _starts(whole, pattern.startswith("/")))
     starts = [0] if pattern.startswith("/") else range(len(parts) - len(wanted) + 1)
     return any(
-        len(parts) >= start + len(wanted)
-        and all(fnmatchcase(part, want) for part, want in zip(parts[start:], wanted))
+        len(parts) >= start + len(wanted) and all(fnmatchcase(part, want) for part, want in zip(parts[start:], wanted))
         for start in starts
     )
 

@@ -52,7 +52,7 @@ class Policy(NamedTuple):
     rpo: float | None = None
     rhythm: float | None = None
     paths: tuple[str, ...] = ()
-    keep: Mapping[str, int] = {}  # noqa: RUF012 - never changed in place
+    keep: Mapping[str, int] = {}
     since: float | None = None
     shrunk_percent: float = 50.0
     named: bool = False
@@ -70,17 +70,19 @@ class Seen(NamedTuple):
     snapshots: tuple[Snapshot, ...]
     locks: tuple[Lock, ...]
     jobs: tuple[Job, ...] = ()
-    listings: Mapping[str, Contents] = {}  # noqa: RUF012 - as above
+    listings: Mapping[str, Contents] = {}
     """What is in the newest snapshots, by the snapshot's id."""
-    sizes: Mapping[str, tuple[int, int]] = {}  # noqa: RUF012 - as above
+    sizes: Mapping[str, tuple[int, int]] = {}
     """Names and bytes of snapshots that have no summary, by id, as ``stats`` counts them."""
-    vanished: Mapping[str, Sequence[str]] = {}  # noqa: RUF012 - as above
+    vanished: Mapping[str, Sequence[str]] = {}
     """What a series lost, by its subject: lines."""
-    lock_holders: Mapping[int, str] = {}  # noqa: RUF012 - as above
+    lock_holders: Mapping[int, str] = {}
     """Processes of this host that hold a lock, by number: their names, empty where there is none any more."""
 
 
-def policy_for(policies: Iterable[Mapping[str, Any]], options: Mapping[str, Any], name: str, series: Series | None) -> Policy:
+def policy_for(
+    policies: Iterable[Mapping[str, Any]], options: Mapping[str, Any], name: str, series: Series | None
+) -> Policy:
     """What is agreed of a series, or of the repository as a whole; of several policies that fit, later ones add."""
     made = Policy(
         rpo=options["rpo_hours"] * HOUR if options.get("rpo_hours") is not None else None,
@@ -180,7 +182,7 @@ def series_of(seen: Seen, options: Mapping[str, Any], hosts: Sequence[str]) -> l
 
 def covers(path: str, paths: Iterable[str]) -> bool:
     """Whether a path lies in one of the paths."""
-    return any(other == "/" or path == other or path.startswith(other.rstrip("/") + "/") for other in paths)
+    return any(other in ("/", path) or path.startswith(other.rstrip("/") + "/") for other in paths)
 
 
 class Standing(NamedTuple):
@@ -211,8 +213,8 @@ def standings(
         age = now - times[-1] if times else float("inf")
         made.append(Standing(one, policy, "fresh" if age <= allowed else "stale", age, allowed))
     result = []
-    for standing in made:
-        one = standing.series
+    for first in made:
+        standing, one = first, first.series
         others = [other for other in made if other.series.host == one.host and other.series is not one]
         narrower = [
             other
@@ -298,7 +300,8 @@ def judge_repository(review: Review, seen: Seen, now: float) -> None:
                 "backup.repository.locked",
                 seen.name,
                 "info",
-                "The repository %s is locked by process %d on %s, which is at work." % (seen.name, held[0].pid, held[0].host),
+                "The repository %s is locked by process %d on %s, which is at work."
+                % (seen.name, held[0].pid, held[0].host),
                 lines,
                 "Nothing needs to be done, unless it does not end: see the process on that host.",
                 facts,
@@ -500,10 +503,12 @@ def _gaps(review: Review, standing: Standing, subject: str, options: Mapping[str
             span(longest.usual),
             "are agreed" if agreed is not None else "are usual",
         ),
-        ["no backup from %s to %s (%s)" % (minute(gap.start), minute(gap.end), span(gap.end - gap.start)) for gap in found],
+        [
+            "no backup from %s to %s (%s)" % (minute(gap.start), minute(gap.end), span(gap.end - gap.start))
+            for gap in found
+        ],
         "What of that time was changed and changed again cannot be restored. See what was in the way: journalctl "
-        "--since '%s' --until '%s' | grep -i restic"
-        % (minute(longest.start)[:16], minute(longest.end)[:16]),
+        "--since '%s' --until '%s' | grep -i restic" % (minute(longest.start)[:16], minute(longest.end)[:16]),
         {"gaps": [{"start": gap.start, "end": gap.end} for gap in found[-50:]]},
     )
 
@@ -524,9 +529,7 @@ def measured(seen: Seen, series: Series, what: str) -> list[tuple[Snapshot, floa
     return sizes
 
 
-def drops(
-    seen: Seen, standing: Standing, options: Mapping[str, Any], now: float
-) -> list[Any]:
+def drops(seen: Seen, standing: Standing, options: Mapping[str, Any], now: float) -> list[Any]:
     """Where a series fell below its usual bytes or files and stayed there."""
     since = now - options["gap_days"] * DAY
     found = []
@@ -537,7 +540,9 @@ def drops(
     return found
 
 
-def _shrunk(review: Review, seen: Seen, standing: Standing, subject: str, options: Mapping[str, Any], now: float) -> None:
+def _shrunk(
+    review: Review, seen: Seen, standing: Standing, subject: str, options: Mapping[str, Any], now: float
+) -> None:
     found = drops(seen, standing, options, now)
     if not found:
         return
@@ -563,7 +568,7 @@ def _shrunk(review: Review, seen: Seen, standing: Standing, subject: str, option
             "the first that is smaller is %s of %s" % (one.after.short_id, minute(one.after.time)),
             *seen.vanished.get(subject, ()),
         ],
-        "See what is gone: restic diff %s %s. If it was meant: restic forget of the old ones, or a lower shrunk_percent."
+        "See what is gone: restic diff %s %s. If it was meant: restic forget the old ones, or a lower shrunk_percent."
         % (one.before.short_id, one.after.short_id),
         {
             "what": one.what,

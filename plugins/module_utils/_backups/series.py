@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from statistics import median
+from statistics import median, median_low
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -72,14 +72,14 @@ class Drop(NamedTuple):
 
 def group(snapshots: Iterable[Snapshot], by: Sequence[str]) -> list[Series]:
     """The series among snapshots, by the names of ``by`` (host, paths, tags); the host always counts."""
-    groups: dict[tuple[object, ...], list[Snapshot]] = {}
+    groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[Snapshot]] = {}
     for one in sorted(snapshots, key=lambda one: (one.time, one.id)):
         paths = tuple(sorted(one.paths)) if "paths" in by else ()
         tags = tuple(sorted(one.tags)) if "tags" in by else ()
         groups.setdefault((one.host, paths, tags), []).append(one)
     made = []
     for (host, _paths, tags), members in groups.items():
-        made.append(Series(str(host), tuple(sorted(members[-1].paths)), tuple(tags), tuple(members)))  # type: ignore[arg-type]
+        made.append(Series(host, tuple(sorted(members[-1].paths)), tags, tuple(members)))
     return sorted(made, key=lambda series: (series.host, series.paths, series.tags))
 
 
@@ -156,7 +156,7 @@ def drop(sizes: Sequence[tuple[Snapshot, float]], what: str, percent: float, sin
         if snapshot.time < since and at < len(sizes) - 1:
             return None
         before = [other for _one, other in sizes[max(0, at - BEFORE) : at]]
-        usual = median(before)
+        usual = median_low(before)
         bound = usual * percent / 100.0
         # The step itself: this one is below, and the one before it was not.
         if usual > 0 and size < bound and latest < bound and before[-1] >= bound:
