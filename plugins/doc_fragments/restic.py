@@ -69,6 +69,14 @@ options:
     description: The program restic on the host, by its name or its path.
     type: str
     default: restic
+  timeout:
+    description: Seconds that one question to restic may take.
+    type: int
+    default: 7200
+  idle_timeout:
+    description: Seconds without any progress after which restic is ended.
+    type: int
+    default: 300
   nice:
     description: How far restic stands back for processors, from 0 to 19.
     type: int

@@ -430,7 +430,7 @@ def test_a_damaged_tree_is_told_and_the_rest_goes_on(whole: Made) -> None:
 
 
 def test_a_repository_is_found_by_itself_and_its_job_is_what_is_expected(place: Place, tmp_path: Path) -> None:
-    """From a cron line to its script to the repository; the host's files are stand-ins, restic and the rest are real."""
+    """From a cron line to its script to the repository; the host's files are stand-ins, the rest is real."""
     password = tmp_path / "password"
     password.write_text(PASSWORD + "\n")
     mail = tmp_path / "mail"
