@@ -217,6 +217,8 @@ def load(review: Review, subject: str, loaded: Loaded) -> None:
     """What the load complained of, by what it means."""
     told: set[str] = set()
     for kinds, check, severity, summary, remedy in _LOAD:
+        if "permission" in kinds and loaded.of("permission"):
+            kinds = (*kinds, "absent")  # noqa: PLW2901 - what could not be made is missed by what follows
         errors = loaded.of(*kinds)
         told.update(kinds)
         if errors:

@@ -17,7 +17,7 @@ from .._process import Ended, Stage, chain, run, secret_fd
 from . import postgresql_sql as sql
 from .dumps import _lines as head_lines
 from .postgresql_plain import PlainFilter
-from .postgresql_server import ADMIN_DATABASE, LOADER, NoServer, Programs
+from .postgresql_server import LOADER, OWNERS, NoServer, Programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -446,8 +446,5 @@ def make_globals(server: Server, text: bytes) -> list[str]:
 
 def missing_roles(loaded: Loaded, provided: Iterable[str]) -> dict[str, str]:
     """The roles that nobody provides -> the statement that names each first. Every server has ``postgres``."""
-    there = {*provided, *loaded.roles_made, "postgres"}
+    there = {*provided, *loaded.roles_made, "postgres", LOADER, OWNERS}
     return {name: line for name, line in loaded.roles.items() if name not in there}
-
-
-__all__ = ["ADMIN_DATABASE", "Loaded", "archive", "archive_tool", "plain", "precheck", "streamed_archive", "unpacked"]

@@ -254,6 +254,7 @@ class Server:
         self.amcheck = False
         self._process: subprocess.Popen[bytes] | None = None
         self._env = _environment(account)
+        self._roles = {LOADER, OWNERS, self.admin}
 
     # --- making and ending -------------------------------------------------------------------------
 
@@ -464,12 +465,13 @@ class Server:
 
     def make_roles(self, names: Iterable[str]) -> None:
         """Roles that stand in for those that a dump names: without rights, the loader a member of each."""
+        fresh = [name for name in names if name not in self._roles]
+        self._roles.update(fresh)
         script = "".join(
             "CREATE ROLE {0} NOLOGIN; GRANT {0} TO {1}; GRANT {2} TO {0};\n".format(
                 sql.identifier(name), LOADER, OWNERS
             )
-            for name in names
-            if name not in (LOADER, OWNERS, self.admin)
+            for name in fresh
         )
         if script:
             self.ask(script, ADMIN_DATABASE, timeout=60)

@@ -135,7 +135,7 @@ _ROLES = re.compile(
 )
 _FOR_ROLE = re.compile(rb"^ALTER DEFAULT PRIVILEGES FOR ROLE (%s) " % _NAME, re.M)
 _ROLE_NAME = re.compile(_NAME)
-_CREATE_ROLE = re.compile(rb"^CREATE (?:ROLE|USER|GROUP) (?:IF NOT EXISTS )?(%s)\b.*;$" % _NAME, re.M)
+_CREATE_ROLE = re.compile(rb"^CREATE (?:ROLE|USER|GROUP) (?:IF NOT EXISTS )?(%s)(?: [^\n]*)?;$" % _NAME, re.M)
 _NOBODY = frozenset(("public", "current_user", "session_user", "current_role"))
 
 
@@ -145,16 +145,21 @@ def roles_needed(sql: bytes) -> dict[str, bytes]:
     for match in _ROLES.finditer(sql):
         for names in match.groupdict().values():
             for name in _ROLE_NAME.findall(names or b""):
-                _note(found, name, match[0])
+                _note(found, name, _line_of(sql, match.start(), match.end()))
     for match in _FOR_ROLE.finditer(sql):
-        _note(found, match[1], match[0])
+        _note(found, match[1], _line_of(sql, match.start(), match.end()))
     return found
 
 
 def _note(found: dict[str, bytes], name: bytes, line: bytes) -> None:
     role = unquote(name)
     if not (role.lower() in _NOBODY and not name.startswith(b'"')) and not role.startswith("pg_"):
-        found.setdefault(role, line.split(b"\n")[0])
+        found.setdefault(role, line)
+
+
+def _line_of(sql: bytes, start: int, end: int) -> bytes:
+    after = sql.find(b"\n", end)
+    return sql[sql.rfind(b"\n", 0, start) + 1 : after if after >= 0 else len(sql)][:500]
 
 
 def roles_made(sql: bytes) -> list[str]:
@@ -216,6 +221,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
         "gone",
     ),
     (r"No space left on device|could not (?:extend|write)", "room"),
+    (r"does not exist", "absent"),
 )
 _PSQL = re.compile(r"psql:[^:]*:(\d+): (?:ERROR|FATAL|PANIC|error|fatal):\s+(.*)")
 _RESTORE = re.compile(r"pg_restore: (?:error|fatal): (.*)")
