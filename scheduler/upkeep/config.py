@@ -88,6 +88,10 @@ class Job:
 
 BUILT_IN_TIME_LIMIT = 4 * 3600.0
 """Seconds: the weekly review of a thousand hosts takes well under an hour; what takes four hangs."""
+RESTORE_TIME_LIMIT = 24 * 3600.0
+"""Seconds: a test of everything takes as long as a recovery would; what takes more than a day is no recovery."""
+BACKUPS_LOCK = "backups"
+"""Two restore tests at once on one host would measure each other."""
 
 BUILT_IN = {
     job.name: job
@@ -95,10 +99,18 @@ BUILT_IN = {
         Job(
             "weekly",
             "upkeep.maintenance.weekly",
-            "The weekly review: patch state and capacity. Reads only.",
+            "The weekly review: patch state, capacity and backups, of which a sample is restored. Reads only.",
             time_limit=BUILT_IN_TIME_LIMIT,
             changes=False,
             locks=(),
+        ),
+        Job(
+            "monthly",
+            "upkeep.maintenance.monthly",
+            "The monthly maintenance: every backup restored on trial, databases loaded and queried. Changes nothing.",
+            time_limit=RESTORE_TIME_LIMIT,
+            changes=False,
+            locks=(BACKUPS_LOCK,),
         ),
         Job(
             "patch_state",
@@ -115,6 +127,22 @@ BUILT_IN = {
             time_limit=BUILT_IN_TIME_LIMIT,
             changes=False,
             locks=(),
+        ),
+        Job(
+            "backup_review",
+            "upkeep.maintenance.backup_review",
+            "Backups: fresh, complete, intact; a sample is restored and compared. Changes nothing.",
+            time_limit=BUILT_IN_TIME_LIMIT,
+            changes=False,
+            locks=(BACKUPS_LOCK,),
+        ),
+        Job(
+            "backup_restore_test",
+            "upkeep.maintenance.backup_restore_test",
+            "Everything restored on trial into a scratch place, databases loaded and queried. Changes nothing.",
+            time_limit=RESTORE_TIME_LIMIT,
+            changes=False,
+            locks=(BACKUPS_LOCK,),
         ),
     )
 }

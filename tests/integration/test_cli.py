@@ -80,7 +80,8 @@ def test_version(rig: Rig) -> None:
             ["run", "wekly"],
             [
                 "there is no job 'wekly'",
-                "expected: one of capacity, patch_state, weekly, or a playbook",
+                "expected: one of backup_restore_test, backup_review, capacity, monthly, patch_state, weekly, ",
+                "or a playbook",
                 "did you mean weekly?",
             ],
         ),

@@ -36,7 +36,12 @@ def check(folder: Path, text: str) -> tuple[config_file.Config | None, list[conf
         ("    catch_up: twice\n", 5, "one of 'skip', 'once', 'all'", "twice"),
         ("    catch_up_limit: 51\n", 5, "at most 50", "51"),
         ("    jitter: soon\n", 5, "a duration", "soon"),
-        ("    after: weakly\n", 5, "one of a, backup_restore_test, backup_review, capacity, monthly, patch_state, weekly", "weakly"),
+        (
+            "    after: weakly\n",
+            5,
+            "one of a, backup_restore_test, backup_review, capacity, monthly, patch_state, weekly",
+            "weakly",
+        ),
         ("    after: {jobs: weekly}\n", 5, "", ""),
         ("    after: a\n", 5, "no circle", "a after a"),
         ("    after: b\n  b: {playbook: y.yml, after: a}\n", 5, "no circle", "a after b after a"),

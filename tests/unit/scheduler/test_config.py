@@ -76,7 +76,15 @@ def test_all_that_may_stand_in_it(tmp_path: Path) -> None:
         time(0),
         "Europe/Berlin",
     )
-    assert sorted(made.jobs) == ["capacity", "nightly", "patch_state", "weekly"]
+    assert sorted(made.jobs) == [
+        "backup_restore_test",
+        "backup_review",
+        "capacity",
+        "monthly",
+        "nightly",
+        "patch_state",
+        "weekly",
+    ]
     weekly, nightly = made.jobs["weekly"], made.jobs["nightly"]
     assert (weekly.playbook, weekly.forks, weekly.time_limit) == ("upkeep.maintenance.weekly", 20, 5400.0)
     assert weekly.description == config.BUILT_IN["weekly"].description
@@ -110,7 +118,13 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path, text: str) -> None:
             "chekc",
             "did you mean check?",
         ),
-        ("store:\n  urll: x\n", "2 store.urll: unknown key", "one of url, keep_days, keep_proofs_days", "urll", "did you mean url?"),
+        (
+            "store:\n  urll: x\n",
+            "2 store.urll: unknown key",
+            "one of url, keep_days, keep_proofs_days",
+            "urll",
+            "did you mean url?",
+        ),
         (
             "sla:\n  P1:\n    reakt: 5m\n",
             "3 sla.P1.reakt: unknown key",

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from upkeep import config_file
+from upkeep.config import BUILT_IN
 from upkeep.sla import Settings, deadlines
 from upkeep.store import Clock
 
@@ -24,7 +25,7 @@ def test_the_example_is_valid(tmp_path: Path) -> None:
     shutil.copy(ROOT / "inventories" / "local" / "hosts.yml", tmp_path / "hosts.yml")
     read, problems = config_file.check(tmp_path / "upkeep.yml", tmp_path)
     assert read is not None, problems
-    ours = {"weekly", "patch_state", "capacity"}
+    ours = set(BUILT_IN)
     assert set(read.jobs) == ours | {"web_patch_state", "after_patch_tuesday", "web_patches"}
 
 
