@@ -30,8 +30,8 @@ class Broken(NamedTuple):
     damage: Damage = NONE
     used: Mapping[str, Touched] = {}
     """Packs -> where their content is used."""
-    newest: Mapping[str, Sequence[str]] = {}
-    """The newest snapshots, told by their words -> the files of theirs that are touched."""
+    newest: Mapping[str, Touched] = {}
+    """The newest snapshots that are touched, as one tells them, and what of them is."""
     snapshots: Sequence[str] = ()
     """Snapshots whose folders cannot be read, by the beginning of their ids."""
 
@@ -49,13 +49,13 @@ def judge(review: Review, subject: str, version: tuple[int, int, int], broken: B
         "packs_without_index": len(damage.unindexed),
         "restic": "%d.%d.%d" % version,
     }
+    reach = _reach(files, folders, snapshots, damage)
     if damage.structure:
         review.found(
             "backup.structure.damaged",
             subject,
             "critical",
-            "The repository %s is damaged: %s; %s."
-            % (subject, _what(damage), _reach(files, folders, snapshots, damage)),
+            "The repository %s is damaged: %s; %s." % (subject, _what(damage), reach),
             _evidence(broken, files),
             remedy(version, damage),
             facts,
@@ -71,7 +71,7 @@ def judge(review: Review, subject: str, version: tuple[int, int, int], broken: B
                 _count(len(packs), "pack"),
                 subject,
                 "does" if len(packs) == 1 else "do",
-                _reach(files, folders, snapshots, damage),
+                reach,
             ),
             _evidence(broken, files),
             remedy(version, damage),
@@ -112,7 +112,7 @@ def remedy(version: tuple[int, int, int], damage: Damage) -> str:
         )
     lost = [pack for pack, (what, _detail) in damage.packs.items() if what == "missing"]
     if lost:
-        steps.append("put data/%s/%s… back from a copy, if there is one; else" % (lost[0][:2], lost[0][:16]))
+        steps.append("put data/%s/%s… back from a copy; without one" % (lost[0][:2], lost[0][:16]))
     named = " ".join(bad[:2]) + (" …" if len(bad) > 2 else "")
     if bad and version >= REPAIR_PACKS:
         steps.append("restic repair packs %s" % named)

@@ -165,15 +165,16 @@ def _state(entry: Any) -> State | None:
     numbers = [entry.get(key) for key in ("since", "last", "credit")]
     if not isinstance(read, list) or len(read) != BYTES or not all(_number(one) for one in (*read, *numbers)):
         return None
-    indexes = entry.get("indexes")
-    bad = entry.get("bad", [])
-    for listed in (indexes, bad):
-        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            return None
-    if not all(_DIGEST.fullmatch(one) for one in bad):
+    indexes: Any = entry.get("indexes")
+    bad: Any = entry.get("bad", [])
+    if not _texts(indexes) or not _texts(bad) or not all(_DIGEST.fullmatch(one) for one in bad):
         return None
     since, last, credit = (float(entry[key]) for key in ("since", "last", "credit"))
     return State(tuple(map(float, read)), since, last, credit, tuple(indexes), tuple(bad))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _number(value: Any) -> bool:
