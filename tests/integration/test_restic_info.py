@@ -364,9 +364,25 @@ def test_retention_that_deletes_too_much_and_too_little(place: Place) -> None:
     one = result.one("backup.snapshot.retention")
     assert one["severity"] == "low" and "--keep-last 2" in one["remedy"]
     place.made.restic("forget", "--keep-last", "1")
-    gone = place.look(policies=[{"repository": "main", "keep": {"daily": 7}}])
+    # When the backups began is not to be seen any more: it has to be said.
+    since = time.strftime("%Y-%m-%d", time.localtime(time.time() - 12 * DAY))
+    gone = place.look(policies=[{"repository": "main", "keep": {"daily": 7}, "since": since}])
     assert gone.told() == ["backup.snapshot.retention"]
-    assert gone.one("backup.snapshot.retention")["severity"] == "medium"
+    one = gone.one("backup.snapshot.retention")
+    assert one["severity"] == "medium" and len(one["facts"]["missing"]["daily"]) in (6, 7)
+    last = place.look(policies=[{"repository": "main", "keep": {"last": 5}}])
+    assert last.one("backup.snapshot.retention")["severity"] == "medium"
+    assert place.look()["findings"] == []
+
+
+def test_a_second_job_for_some_of_the_paths_is_no_loss_of_the_others(place: Place, tmp_path: Path) -> None:
+    other = tmp_path / "mail"
+    other.mkdir()
+    (other / "box").write_text("x")
+    for days in (2.4, 1.4, 0.4):
+        place.backup(days, paths=(place.source, other))
+    place.backup(0.1, paths=(other,))  # by hand
+    assert place.look()["findings"] == []
 
 
 def test_the_old_format(restic: Path, tmp_path: Path) -> None:

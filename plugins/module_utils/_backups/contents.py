@@ -56,7 +56,7 @@ class Contents:
         self.sizes: dict[str, list[int]] = {}
         self.dumps: list[Dump] = []
         self.entries = 0
-        self.files = 0
+        self.files = self.bytes = 0
         self.whole = True
         """Whether all names were seen."""
 
@@ -82,6 +82,7 @@ class Contents:
                 self.names = None  # a part of them would be of no use
         if entry.type == "file":
             self.files += 1
+            self.bytes += entry.size
             if len(self.dumps) < DUMPS and DUMP.fullmatch(path.rpartition("/")[2]):
                 self.dumps.append(Dump(path, entry.size, entry.mtime))
             if self.depth:

@@ -15,7 +15,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._findings import clean_line
-from .series import DAY, HOUR, Series, allowed_age, drop, gaps, group, kept, missing, rhythm, trend
+from .series import DAY, HOUR, RPO, Series, allowed_age, drop, gaps, group, kept, missing, rhythm, trend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -221,8 +221,11 @@ def standings(
             for other in others
             if other.age < standing.age
             and set(other.series.paths) < set(one.paths)
-            # a series of its own was there before
+            # It began after this one: what has a parent elsewhere is a job of its own, thinned out by retention.
             and other.series.snapshots[0].time > one.newest.time
+            and other.series.snapshots[0].parent in (None, *(snapshot.id for snapshot in one.snapshots))
+            # A backup made by hand in between is none of its successors: this one was due since.
+            and standing.age > _due(one)
         ]
         if narrower and len(one.snapshots) > 1 and not all(excluded(path, options) for path in one.paths):
             standing = standing._replace(state="narrowed")
@@ -239,6 +242,12 @@ def standings(
                 standing = standing._replace(state="single")
         result.append(standing)
     return result
+
+
+def _due(series: Series) -> float:
+    """The pause after which a series' next snapshot is due: the usual, or with two snapshots that between them."""
+    times = [snapshot.time for snapshot in series.snapshots]
+    return rhythm(times) or (times[-1] - times[-2] if len(times) > 1 else RPO)
 
 
 def excluded(path: str, options: Mapping[str, Any]) -> str:
@@ -590,7 +599,7 @@ def _retention(review: Review, seen: Seen, standing: Standing, subject: str, now
     if not times:
         return
     ids = {snapshot.id for snapshot in seen.snapshots}
-    # A parent that is gone was older: the series did not begin with what is its oldest snapshot now.
+    # A parent that is gone was older, if only by an hour: with fewer than the last ones, one was deleted too many.
     older_existed = bool(one.snapshots[0].parent) and one.snapshots[0].parent not in ids
     began = standing.policy.since if standing.policy.since is not None else times[0]
     lacking = missing(times, keep, min(began, times[0]), now)
@@ -598,8 +607,6 @@ def _retention(review: Review, seen: Seen, standing: Standing, subject: str, now
     if not lacking and older_existed and standing.policy.since is None:
         few = keep.get("last", 0)
         lacking = {"last": ["%d of %d" % (len(times), few)]} if len(times) < few else {}
-        if not lacking and len(times) == 1 and max(keep.values()) > 1:
-            lacking = {"older": ["its parent %s" % str(one.snapshots[0].parent)[:8]]}
     if lacking:
         lines = ["%s: %s" % (name, ", ".join(labels[:12])) for name, labels in lacking.items()]
         review.found(
@@ -639,6 +646,12 @@ def _jobs_keep(seen: Seen, series: Series) -> Mapping[str, int]:
     return {}
 
 
+def _newest_bytes(series: Series, sizes: Sequence[tuple[Snapshot, float]], contents: Contents | None) -> int | None:
+    if sizes and sizes[-1][0] is series.newest:
+        return int(sizes[-1][1])
+    return contents.bytes if contents is not None else None
+
+
 def told(seen: Seen, standing: Standing) -> dict[str, Any]:
     """A series as the result shows it."""
     one = standing.series
@@ -659,7 +672,7 @@ def told(seen: Seen, standing: Standing) -> dict[str, Any]:
         "age_hours": round(standing.age / HOUR, 2) if standing.age < float("inf") else None,
         "allowed_hours": round(standing.allowed / HOUR, 2),
         "rhythm_hours": round(usual / HOUR, 2) if usual else None,
-        "bytes": int(sizes[-1][1]) if sizes and sizes[-1][0] is one.newest else None,
+        "bytes": _newest_bytes(one, sizes, contents),
         "files": contents.files if contents is not None else one.newest.files,
         "bytes_per_day": round(growth, 1) if growth is not None else None,
     }
