@@ -23,7 +23,7 @@ FOLDERS = 5_000
 """Folders whose sizes are summed up; those beyond count for what is above them."""
 
 DUMP = re.compile(
-    r"(?i)[^/]*(?:\.(?:sql|pgdump|pg_dump|dump|dmp|bak|rdb|bson|archive|mysql|pgsql)|(?:^|[/_.-])dump[^/]*|"
+    r"(?i)[^/]*(?:\.(?:sql|pgdump|pg_dump|dump|dmp|bak|rdb|bson|archive|mysql|pgsql)|(?:^|[_.-])dump(?:[_.-][^/]*)?|"
     r"(?:all|globals|postgres(?:ql)?|mysql|mariadb|mongo(?:db)?)[^/]*\.(?:tar|sql|dump|out|gz|zst|xz|bz2))"
     r"(?:\.(?:gz|zst|xz|bz2|lz4|age|gpg|enc))*"
 )

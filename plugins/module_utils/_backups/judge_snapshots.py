@@ -422,8 +422,10 @@ def _stale(review: Review, seen: Seen, standing: Standing, subject: str, now: fl
         "backup.snapshot.stale",
         subject,
         "high",
-        "The newest backup of %s is %s old; %s are %s %s."
-        % (_what(one), span(standing.age), span(standing.allowed), agreed, "at the most"),
+        "The newest backup of %s is %s old; %s are %s at the most."
+        % (_what(one), span(standing.age), span(standing.allowed), agreed)
+        if past
+        else "No backup of %s is known to be recent: all its snapshots lie in the future." % _what(one),
         [
             "newest snapshot %s of %s, in %s" % (newest.short_id, minute(newest.time), seen.shown),
             "%d snapshots of this series%s" % (len(one.snapshots), _usual(one)),
