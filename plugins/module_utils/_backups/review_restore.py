@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from .._findings import CannotCheck, Review, plain
 from . import judge_restore, scratch
 from . import sample as sampling
+from .info import own_names
+from .info import repositories as repositories_of
 from .judge_snapshots import same_host, span
 from .restic import Limits, Repository, Restic
 from .restic_errors import Kind, ResticError, report
@@ -35,13 +36,17 @@ OPENED = (
 """What a repository that told its snapshots does not suffer from."""
 
 
-def review(host: Host, options: Mapping[str, Any], found: Sequence[Repository] = ()) -> dict[str, Any]:
+def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     """The result of ``restic_restore_test`` (see the module's RETURN), as plain values.
 
-    ``options`` are those of options_restore.ARGUMENT_SPEC, and ``check_mode``: then nothing is restored. ``found``:
-    repositories that were found on the host beside those that the options name.
+    ``options`` are those of options_restore.ARGUMENT_SPEC, and ``check_mode``: then nothing is restored.
     """
     reviewed = Review("backup")
+    found: Sequence[Repository] = ()
+    if options["discover"]:
+        with reviewed.check("backup.repository.not_understood"):
+            found, unclear = repositories_of(host)
+            reviewed.findings += unclear
     swept: list[dict[str, Any]] = []
     if not options.get("check_mode"):
         with reviewed.check("backup.restore.leftovers", "scratch"):
@@ -59,7 +64,7 @@ def review(host: Host, options: Mapping[str, Any], found: Sequence[Repository] =
                     )
     named = [Repository.of(one) for one in options["repositories"]]
     locations = {one.location for one in named}
-    repositories = named + [one for one in found if one.location not in locations]
+    repositories = [*named, *(one for one in found if one.location not in locations)]
     if not repositories:
         reviewed.skip(
             "backup.restore.failed",
@@ -89,7 +94,7 @@ def _repository(
         start = time.monotonic() - began
         for kind in OPENED:
             reviewed.covered(ResticError(kind, "").check, repository.name)
-        wanted, left_out = _wanted(snapshots, options, own_names())
+        wanted, left_out = _wanted(snapshots, options, own_names(host))
         if not wanted:
             _none(reviewed, repository, snapshots, options)
             return left_out
@@ -102,11 +107,6 @@ def _repository(
                 if error.kind in (Kind.TIMED_OUT, Kind.UNREACHABLE, Kind.DENIED):
                     break  # the next one would wait as long
         return tests + left_out
-
-
-def own_names() -> list[str]:
-    """The names by which this host may be known in snapshots."""
-    return list(dict.fromkeys((socket.gethostname(), socket.gethostname().partition(".")[0])))
 
 
 def _wanted(
@@ -175,7 +175,7 @@ def _series(
     subject = series.subject(restic.repository.name)
     memory = _Memory(host, options["history_dir"], restic.repository, subject)
     trial = Trial(restic, snapshot, options, memory.turn, began)
-    compare, why_not = _compare(options, snapshot)
+    compare, why_not = _compare(host, options, snapshot)
     with spool(options["scratch"]) as stream:
         live = trial.plan(stream, start, compare, why_not)
         outcome = trial.outcome
@@ -216,7 +216,7 @@ def _series(
             **details,
             "repository": restic.repository.shown,
             "program": "restic %d.%d.%d" % restic.version(),
-            "restored_on": socket.gethostname(),
+            "restored_on": own_names(host)[0],
             "account_uid": os.geteuid(),
             "run": options["run"],
         },
@@ -246,13 +246,13 @@ def _plan_only(reviewed: Review, repository: str, subject: str, trial: Trial, op
     reviewed.skip("backup.restore.failed", "nothing is restored in check mode", "Run without check mode.")
 
 
-def _compare(options: Mapping[str, Any], snapshot: Snapshot) -> tuple[bool, str]:
+def _compare(host: Host, options: Mapping[str, Any], snapshot: Snapshot) -> tuple[bool, str]:
     """Whether the live tree is compared, and why not."""
     if options["source"] == "never":
         return False, "the option source says never"
-    if options["source"] == "always" or any(same_host(snapshot.host, name) for name in own_names()):
+    if options["source"] == "always" or any(same_host(snapshot.host, name) for name in own_names(host)):
         return True, ""
-    return False, "the snapshot is of the host %s, and this is %s" % (snapshot.host, socket.gethostname())
+    return False, "the snapshot is of the host %s, and this is %s" % (snapshot.host, own_names(host)[0])
 
 
 class _Memory:
