@@ -60,6 +60,12 @@ class _Scan:
         self.at = 0
         self.line = 1
         self.variables = variables
+        self.pending: dict[str, Any] = {}
+        """What is assigned so far on this line: known to further assignments, and not to the words of a command."""
+        self.assigning = False
+
+    def get(self, name: str) -> Any:
+        return self.pending[name] if self.assigning and name in self.pending else self.variables.get(name)
 
     def take(self) -> str:
         sign = self.text[self.at]
@@ -97,6 +103,7 @@ def commands(text: str, variables: dict[str, Any] | None = None) -> Iterator[Com
             scan.take()
             yield from _ended(scan, words, first)
             words = []
+            scan.pending.clear()
             if sign == "\n":
                 for mark in heredocs:
                     _over_heredoc(scan, mark)
@@ -108,7 +115,13 @@ def commands(text: str, variables: dict[str, Any] | None = None) -> Iterator[Com
         else:
             if not words:
                 first = scan.line
-            words += _word(scan, assignment=all(_is_assignment(word) for word in words))
+            made = _word(scan, assignment=all(_is_assignment(word) for word in words))
+            scan.assigning = False
+            match = _ASSIGNMENT.match(made[0].text) if made and all(_is_assignment(word) for word in words) else None
+            if match is not None and not match.group(2):
+                value = made[0].text[match.end() :]
+                scan.pending[match.group(1)] = Unknown(made[0].unknown) if made[0].unknown else value
+            words += made
     yield from _ended(scan, words, first)
 
 
@@ -226,6 +239,7 @@ def _word(scan: _Scan, assignment: bool) -> list[Word]:
         else:
             parts[-1] += scan.take()
             named = named or (assignment and sign == "=" and _ASSIGNMENT.fullmatch(parts[-1]) is not None)
+            scan.assigning = named
     if parts == [""] and not quoted and not unknown:
         return []
     return [Word(part, unknown) for part in parts if part or quoted or unknown]
@@ -326,7 +340,7 @@ def _expansion(scan: _Scan) -> Any:
     if match is not None:
         scan.at = match.end()
         name = match.group(1)
-        value = scan.variables.get(name)
+        value = scan.get(name)
         if value is None and match.group(3) in (":-", "-"):
             return match.group(4)
         if isinstance(value, list) and not match.group(2):
@@ -349,7 +363,7 @@ def _expansion(scan: _Scan) -> Any:
             return "$"
     if name in ("@", "*"):
         return list(scan.variables.get("@", [])) if "@" in scan.variables else Unknown("it is what the script is given")
-    value = scan.variables.get(name)
+    value = scan.get(name)
     if value is None:
         return Unknown("the variable %s is not set in what could be read" % name)
     if isinstance(value, list) and match is None:

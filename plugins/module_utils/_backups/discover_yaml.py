@@ -40,7 +40,10 @@ def read(text: str) -> Any:
     """The document: Tables, lists, texts, numbers, booleans and None. Raises NotUnderstood."""
     if text.startswith("\ufeff"):
         text = text[1:]
-    return _Reader(text).document()
+    try:
+        return _Reader(text).document()
+    except RecursionError:
+        raise NotUnderstood("nested too deep") from None
 
 
 class _Reader:
@@ -91,6 +94,8 @@ class _Reader:
                 return self._sequence(indent)
             if _KEY.match(line.text):
                 return self._mapping(indent)
+            if line.text == "?" or line.text.startswith("? "):
+                raise NotUnderstood("a key that is not a word", line.number)
             self.at += 1
             return self._scalar(line.text, line.number, indent - 1)
         finally:
@@ -172,6 +177,8 @@ class _Reader:
         anchor = _ANCHOR.match(rest)
         if anchor:
             rest = rest[anchor.end() :]
+            if rest.startswith("&"):
+                raise NotUnderstood("an anchor of an anchor", number)
             if not rest or rest.startswith("#"):
                 value = self._below(indent, in_mapping=True)
             else:
@@ -228,7 +235,7 @@ class _Reader:
     def _inline(self, text: str, number: int) -> Any:
         value, end = self._value(text, 0, number, "", 0)
         rest = text[end:].strip()
-        if rest and not (rest.startswith("#") and text[end : end + 1] in " \t"):
+        if rest and not (rest.startswith("#") and (text[end] in " \t" or text[end - 1] in " \t")):
             raise NotUnderstood("what stands behind the value", number)
         return value
 
