@@ -317,7 +317,7 @@ def set_up_logging(zone: ZoneInfo) -> None:
     for name, level in (("upkeep", logging.INFO), ("apscheduler", logging.ERROR)):
         logger = logging.getLogger(name)
         logger.setLevel(level)
-        logger.addHandler(handler)
+        logger.handlers = [handler]  # not a second one: each line would stand there twice
         logger.propagate = False
 
 

@@ -141,6 +141,7 @@ def test_its_log_has_the_times_of_the_configured_zone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    loop.set_up_logging(ZoneInfo("UTC"))
     loop.set_up_logging(ZoneInfo("Asia/Tokyo"))
     record = logging.makeLogRecord({"name": "upkeep", "msg": "at work", "created": 0.0, "levelno": logging.INFO})
     logging.getLogger("upkeep").handle(record)
