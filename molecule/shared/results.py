@@ -36,3 +36,8 @@ def covered(host: str) -> set[str]:
         if record["type"] == "coverage" and record["host"] == host
         for entry in record["coverage"]
     }
+
+
+def proofs(host: str) -> list[dict[str, Any]]:
+    """The proofs of a host, in the order in which they were made."""
+    return [record["proof"] for record in records() if record["type"] == "proof" and record["host"] == host]

@@ -198,6 +198,7 @@ proofs:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.check import review
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.info import repositories
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options import harmless
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options_check import ARGUMENT_SPEC
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
@@ -209,7 +210,9 @@ def main() -> None:
     module.no_log_values -= harmless(module.params)
     try:
         with cancellable():
-            result = review(Host(), dict(module.params, check_mode=module.check_mode))
+            host = Host()
+            found, _unclear = repositories(host) if module.params["discover"] else ([], [])  # restic_info tells these
+            result = review(host, dict(module.params, check_mode=module.check_mode), found)
     except Cancelled as cancelled:
         module.fail_json(msg="The check was cancelled (%s). Nothing is left behind." % cancelled)
     module.exit_json(changed=False, **result)

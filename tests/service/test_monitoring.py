@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 
 from tests.unit.scheduler import busy_store, results_file
 from tests.unit.scheduler.busy_store import DAY
+from upkeep.config import BUILT_IN
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
 from upkeep.store import open_store
@@ -314,7 +315,7 @@ def test_the_variables_of_the_dashboard(scraped: tuple[str, int]) -> None:
             match = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])
             assert match
             found[match[2]] = {series["metric"][match[2]] for series in ask(scraped[0], match[1])}
-    assert found["job_name"] == {"weekly", "nightly", "never", "patch_state", "capacity"}
+    assert found["job_name"] == {*BUILT_IN, "nightly", "never"}
     assert len(found["instance"]) == 1
 
 

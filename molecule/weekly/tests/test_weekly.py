@@ -15,9 +15,9 @@ def name_of(host: Any) -> str:
     return str(host.ansible.get_variables()["inventory_hostname"])
 
 
-def test_both_areas_were_looked_at_in_one_round_trip(host: Any) -> None:
+def test_all_areas_were_looked_at_in_one_round_trip(host: Any) -> None:
     areas = {check.split(".")[0] for check in covered(name_of(host))}
-    assert {"patch", "capacity"} <= areas
+    assert {"patch", "capacity", "backup"} <= areas
     tasks = {
         entry["subject"]
         for record in records()
@@ -26,6 +26,10 @@ def test_both_areas_were_looked_at_in_one_round_trip(host: Any) -> None:
         if entry["check"] == "upkeep.task.failed"
     }
     assert len([task for task in tasks if "Validating arguments" not in task]) == 1
+
+
+def test_a_host_without_a_backup_is_found(host: Any) -> None:
+    assert ("backup.host.uncovered", "host") in findings(name_of(host))
 
 
 def test_the_waiting_updates_are_found(host: Any) -> None:
