@@ -206,7 +206,8 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"is not present in table|is violated by some row|contains null values", "constraint"),
     (r'extension "[^"]*" is not available|could not (?:open extension control|access) file', "extension"),
     (
-        r"permission denied|must be superuser|must be owner|must have privileges|must be (?:a )?member|must be able to",
+        r"permission denied|must be superuser|must be owner|must have privileges|must be (?:a )?member|must be able to|"
+        r"must have admin option",
         "permission",
     ),
     (r"[Oo]nly (?:superusers?|roles with)|Must have|not permitted", "permission"),
