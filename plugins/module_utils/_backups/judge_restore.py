@@ -171,16 +171,16 @@ def _content(review: Review, subject: str, outcome: Outcome) -> None:
     assert listing is not None
     facts = _snapshot_facts(outcome)
     short = outcome.snapshot.short_id
-    asked = listing.entries if outcome.whole else outcome.needs_names
-    if not asked or not verified.files + verified.folders + verified.others:
+    # An empty mount still gives the folders on the way to it.
+    if error is None and not verified.files + verified.others:
         review.found(
             "backup.restore.nothing_restored",
             subject,
             "critical",
-            "The snapshot %s holds nothing: what was backed up was empty, or not mounted." % short
-            if not listing.entries
+            "The snapshot %s holds no file: what was backed up was empty, or not mounted." % short
+            if not listing.files + listing.others
             else "Nothing came out of the snapshot %s, although it lists %d names." % (short, listing.entries),
-            error.evidence if error else [],
+            [],
             "See what the backup job backs up: is it mounted, are the paths right? restic ls %s" % short,
             facts,
         )
@@ -262,7 +262,7 @@ def _metadata(review: Review, subject: str, outcome: Outcome) -> None:
     assert verified is not None
     facts = _snapshot_facts(outcome)
     of_snapshot, of_source = verified.count(verify.METADATA), verified.count(verify.SOURCE_METADATA)
-    if of_snapshot or of_source:
+    if outcome.error is None and (of_snapshot or of_source):  # a restore that was broken off sets none of it
         review.found(
             "backup.restore.metadata_mismatch",
             subject,
@@ -456,7 +456,7 @@ def details(outcome: Outcome, now: float) -> dict[str, Any]:
             "left_out": chosen.left_out,
             "too_large": chosen.too_large,
             "absent": list(chosen.absent),
-            "why": {what: paths[:10] for what, paths in chosen.why.items()},
+            "why": {what: paths[:40] for what, paths in chosen.why.items()},
         }
     if outcome.verified is not None:
         made["restored"] = verify.facts(outcome.verified, outcome.source)

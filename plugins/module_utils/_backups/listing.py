@@ -164,7 +164,7 @@ class Listing:
             if len(self._open) == 1:
                 raise Disorder(path, "it stands where its folder is not")
             self._open.pop()
-        if name in ("", ".", "..") or "\0" in name:
+        if not path.startswith("/") or name in ("", ".", "..") or "\0" in name:
             raise Disorder(path, "no file has such a name")
         place = self._open[-1]
         if REPLACED in name:
