@@ -75,10 +75,10 @@ def _on_host(host: Host, option: Mapping[str, Any]) -> Located:
     found = [one for one in (_looked_at(path) for path in (host.glob(path) if _is_pattern(path) else [path])) if one]
     if not found:
         folder = posixpath.dirname(path.rstrip("/")) or "/"
-        beside = host.listdir(folder)[:20]
+        there = host.listdir(folder)[:20]
         raise NotThere(
             "there is no %s" % ("file that matches %s" % path if _is_pattern(path) else path),
-            ["%s holds: %s" % (folder, ", ".join(beside) or "nothing that can be seen")],
+            ["%s holds: %s" % (folder, ", ".join(there) or "nothing that can be seen")],
             "Does the job that dumps still run? Look at its log; or correct the option path.",
         )
     mtime, path, folder, size = max(found)

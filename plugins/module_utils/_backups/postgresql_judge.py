@@ -154,7 +154,7 @@ def corrupt(review: Review, subject: str, errors: Sequence[LoadError], before: b
     )
 
 
-_LOAD = (
+_LOAD: tuple[tuple[tuple[str, ...], str, str, str, str], ...] = (
     # kinds, check, severity, summary, remedy
     (
         ("restricted",),
@@ -216,9 +216,10 @@ def load_checks() -> list[str]:
 def load(review: Review, subject: str, loaded: Loaded) -> None:
     """What the load complained of, by what it means."""
     told: set[str] = set()
-    for kinds, check, severity, summary, remedy in _LOAD:
-        if "permission" in kinds and loaded.of("permission"):
-            kinds = (*kinds, "absent")  # noqa: PLW2901 - what could not be made is missed by what follows
+    for meant, check, severity, summary, remedy in _LOAD:
+        # What could not be made for want of rights is missed by what follows.
+        missed = "permission" in meant and loaded.of("permission")
+        kinds = (*meant, "absent") if missed else meant
         errors = loaded.of(*kinds)
         told.update(kinds)
         if errors:
