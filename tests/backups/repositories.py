@@ -56,7 +56,9 @@ class Made:
         if self.password is not None:
             env["RESTIC_PASSWORD"] = self.password
         argv = [str(self.program), "--repo", str(self.folder), *asked]
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        done = subprocess.run(
+            argv, env=env, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=60
+        )
         assert not check or done.returncode == 0, f"{argv} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""restic_check over real repositories: every fault found, named, with the remedy of its version; the whole ones silent."""
+"""restic_check over real repositories: every fault found, named, with its version's remedy; the whole ones silent."""
 
 from __future__ import annotations
 
