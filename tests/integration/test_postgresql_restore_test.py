@@ -570,3 +570,37 @@ def test_no_password_is_seen_anywhere(dumps: Path, live: Production, scratch: Pa
     assert seen == []
     assert "tops3cret" not in json.dumps(result)
     assert result["findings"] == []
+
+
+# --- out of a snapshot -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def repository(dumps: Path) -> Iterator[dict[str, Any]]:
+    with place() as folder:
+        (folder / "password").write_text("tops3cret\n")
+        words = ["restic", "-q", "-r", str(folder / "repo"), "--password-file", str(folder / "password"), "--no-cache"]
+        subprocess.run([*words, "init"], check=True)
+        subprocess.run([*words, "backup", str(dumps)], check=True)
+        yield {"name": "offsite", "repository": str(folder / "repo"), "password_file": str(folder / "password")}
+
+
+@pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed")
+@pytest.mark.parametrize("name", ["shop.sql", "shop.sql.zstd", "shop.dump", "shop.dir", "shop.tar", "shop.d?mp"])
+def test_out_of_a_snapshot(dumps: Path, scratch: Path, repository: dict[str, Any], name: str) -> None:
+    spec = {"name": "shop", "repository": "offsite", "path": str(dumps / name), "globals": str(dumps / "globals.sql")}
+    result = restored(scratch, {**spec, "baseline": str(dumps / "baseline.json")}, repositories=[repository])
+    assert json.dumps(result["findings"], indent=1) == "[]"
+    facts = result["proofs"][0]["facts"]
+    assert facts["rows"] == 3505
+    assert len(facts["snapshot"]) == 64
+    assert result["proofs"][0]["subject"] == f"offsite:{dumps / name}"
+
+
+@pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed")
+def test_a_snapshot_without_the_dump(dumps: Path, scratch: Path, repository: dict[str, Any]) -> None:
+    spec = {"name": "shop", "repository": "offsite", "path": str(dumps / "gone.sql")}
+    result = restored(scratch, spec, repositories=[repository])
+    assert "created.sql" in _text(result, "backup.dump.missing")
+    wrong = restored(scratch, {**spec, "path": "/elsewhere/x"}, repositories=[repository])
+    assert str(dumps) in _text(wrong, "backup.dump.missing")

@@ -157,6 +157,7 @@ def _in_snapshot(option: Mapping[str, Any], restic: Restic) -> Located:
     restic.ls(snapshot.id, entries.append, [_fixed(path) or "/"])
     matching = [one for one in entries if _matches(one.path, path)]
     if not matching:
+        entries.sort(key=lambda one: (posixpath.dirname(one.path) != posixpath.dirname(path), one.path))
         raise NotThere(
             "the newest snapshot of repository %s, %s, holds no %s" % (option["repository"], snapshot.short_id, path),
             ["it holds: %s" % one.path for one in entries[:10]] or ["nothing is in that folder"],

@@ -388,6 +388,7 @@ class _Test:
                     server.start()
                     server.prepare()
                 self._cover("no_server", "not_throwaway", "no_room")
+                server.trusted = self.spec["trusted"]
                 self._globals(server)
                 loaded: Loaded = load(server)
                 self._judged(server, located, dump, loaded)

@@ -252,6 +252,8 @@ class Server:
         self.identifier = ""
         self.version = ""
         self.amcheck = False
+        self.trusted = False
+        """Whether the roles of the dump stand in as superusers: the owner of an event trigger must be one."""
         self._process: subprocess.Popen[bytes] | None = None
         self._env = _environment(account)
         self._roles = {LOADER, OWNERS, self.admin}
@@ -468,8 +470,8 @@ class Server:
         fresh = [name for name in names if name not in self._roles]
         self._roles.update(fresh)
         script = "".join(
-            "CREATE ROLE {0} NOLOGIN; GRANT {0} TO {1}; GRANT {2} TO {0};\n".format(
-                sql.identifier(name), LOADER, OWNERS
+            "CREATE ROLE {0} NOLOGIN {3}; GRANT {0} TO {1}; GRANT {2} TO {0};\n".format(
+                sql.identifier(name), LOADER, OWNERS, "SUPERUSER" if self.trusted else ""
             )
             for name in fresh
         )
