@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The versions of restic that Debian has: this machine's own, and newer ones beside it, never installed.
 
-They come by this machine's own apt settings from the suites after its release, with lists of our own; what apt has signed
-for is unpacked under ``.cache`` and kept for a week.
+They come by this machine's own apt settings from the suites after its release, with lists of our own; what
+apt vouches for is unpacked under ``.cache`` and kept for a week.
 """
 
 from __future__ import annotations
