@@ -736,7 +736,7 @@ def test_a_physical_backup_that_is_broken(physical: Path, tmp_path: Path, place:
     elif fault == "incremental":
         notes.write_text(notes.read_text().replace("full-backuped", "incremental"))
     elif fault == "table flipped":
-        table = copy / "shop" / "orders.ibd"
+        (table,) = (copy / "shop").glob("orders.[in]*")  # .new: made since the last checkpoint
         data = bytearray(table.read_bytes())
         data[5 * 16384 + 3000 : 5 * 16384 + 3100] = b"\xff" * 100
         table.write_bytes(data)

@@ -1,0 +1,372 @@
+# Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The results of ``backup_info``, ``backup_check`` and ``backup_restore_test``: other engines, the same findings."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from .._findings import CannotCheck, Review, plain
+from . import judge_snapshots, verify
+from .engine import Engine, make
+from .info import own_names
+from .judge_snapshots import Seen
+from .listing import KINDS, escaped, line, order, shown, unescaped
+from .restic_errors import ResticError, report
+from .scratch import NoRoom, Scratch, Unfit, sweep
+from .verify import Abilities, Selection, Verified, Verifier
+from .verify_source import Source
+from .verify_walk import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .._host import Host
+    from .model import Entry, Snapshot
+    from .verify_walk import Seen as Walked
+
+REMEDIES = {
+    "backup.snapshot.none": "See that the backup's job runs and where it writes to, and start it by hand.",
+    "backup.snapshot.stale": "See why the backup's job stopped (its timer, its log), start it by hand, and list again.",
+    "backup.snapshot.gap": "See in the logs of those days why the backup's job did not run.",
+    "backup.snapshot.shrunk": "See what the last backup lacks; where that was meant, set a lower shrunk_percent.",
+    "backup.snapshot.future": "Set the clock right on the host that was backed up (timedatectl).",
+    "backup.snapshot.retention": "See what deletes old backups (borg prune, the program's own policy), and how often.",
+    "backup.snapshot.foreign": "Name the hosts that this repository is for (policies, hosts).",
+    "": "See the backup's job and its log.",
+}
+NAME_BYTES = 4096
+"""Bytes that a name takes beside its content."""
+
+
+def info(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of ``backup_info``: reads only."""
+    made = Review("backup")
+    names = [*options["hosts"], *own_names(host)]
+    told, series = [], []
+    for params in options["repositories"]:
+        engine = make(host, params, options)
+        one: dict[str, Any] = {"name": engine.name, "engine": params["engine"], "opened": False, "fault": None}
+        told.append(one)
+        snapshots = _asked(made, engine, one)
+        if snapshots is None:
+            continue
+        one["snapshots"] = len(snapshots)
+        seen = Seen(engine.name, engine.shown, one["version"], None, tuple(snapshots), ())
+        before = len(made.findings)
+        stood = judge_snapshots.judge_series(made, seen, options["policies"], options, names, host.now())
+        for finding in made.findings[before:]:
+            # The judges are shared, and speak of restic where they say what to do.
+            finding["remedy"] = REMEDIES.get(finding["check"], REMEDIES[""])
+        series += [judge_snapshots.told(seen, standing) for standing in stood]
+    return {**plain({"repositories": told, "series": series}), **made.result()}
+
+
+def _asked(made: Review, engine: Engine, told: dict[str, Any]) -> list[Snapshot] | None:
+    """The snapshots of a repository; None when it does not open, which is told."""
+    try:
+        told["version"] = engine.version()
+        snapshots = engine.snapshots()
+    except ResticError as error:
+        told["fault"] = error.kind
+        report(made, engine.name, error)
+        return None
+    told["opened"] = True
+    for fault in ("missing", "unreachable", "wrong_password", "no_password", "no_key", "config_damaged", "locked"):
+        made.covered("backup.repository." + fault, engine.name)
+    made.covered("backup.repository.failed", engine.name)
+    made.covered("backup.program.missing", engine.name)
+    return snapshots
+
+
+def check(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of ``backup_check``: the structure, and with ``data`` every byte."""
+    made = Review("backup")
+    told = []
+    names = ["backup.structure.damaged", *(["backup.data.damaged"] if options["data"] else [])]
+    for params in options["repositories"]:
+        engine = make(host, params, options)
+        one: dict[str, Any] = {"name": engine.name, "engine": params["engine"], "fault": None}
+        told.append(one)
+        if options.get("check_mode"):
+            one["outcome"] = "not checked"
+            continue
+        if params["engine"] == "command" and not params.get("check_command"):
+            for name in names:
+                made.skip(name, "%s has no check_command" % engine.name, "Give it one (repositories[].check_command).")
+            continue
+        began = host.now()
+        try:
+            checked = engine.check(options["data"])
+        except ResticError as error:
+            one["fault"] = error.kind
+            report(made, engine.name, error)
+            continue
+        for name in names:
+            made.covered(name, engine.name)
+        one["damaged"] = checked.damaged
+        summary = "The repository %s was checked%s: " % (engine.name, ", every byte of it" if options["data"] else "")
+        if checked.damaged:
+            made.found(
+                names[-1],
+                engine.name,
+                "critical",
+                "The repository %s is damaged." % engine.name,
+                checked.lines,
+                engine.repair.replace("REPOSITORY", engine.shown) + ".",
+                {"engine": params["engine"]},
+            )
+        made.proof(
+            "backup.data.read" if options["data"] else "backup.structure.checked",
+            engine.name,
+            "failed" if checked.damaged else "passed",
+            began,
+            host.now(),
+            summary + ("it is damaged." if checked.damaged else "nothing is wrong."),
+            {"engine": params["engine"], "said": checked.lines[-20:]},
+        )
+    return {**plain({"repositories": told}), **made.result()}
+
+
+def restore_test(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of ``backup_restore_test``: the newest snapshot restored into a scratch place, and compared."""
+    made = Review("backup")
+    swept = [] if options.get("check_mode") else sweep(options["scratch"])
+    told = []
+    for params in options["repositories"]:
+        trial = _Trial(host, options, make(host, params, options), made)
+        with made.check("backup.restore.failed", trial.engine.name):
+            trial.run()
+        told.append(trial.facts)
+    return {**plain({"restores": told, "swept": [one.facts() for one in swept]}), **made.result()}
+
+
+class _Trial:
+    """One repository's trial restore."""
+
+    def __init__(self, host: Host, options: Mapping[str, Any], engine: Engine, made: Review) -> None:
+        self.host = host
+        self.options = options
+        self.engine = engine
+        self.review = made
+        self.facts: dict[str, Any] = {"name": engine.name, "outcome": "cannot"}
+
+    def run(self) -> None:
+        began = self.host.now()
+        try:
+            snapshot = self._snapshot(self.engine.snapshots())
+            if snapshot is None:
+                self.review.found(
+                    "backup.snapshot.none",
+                    self.engine.name,
+                    "critical",
+                    "The repository %s has no such snapshot to restore." % self.engine.name,
+                    remedy="See its job, and the options snapshot and host.",
+                )
+                return
+            self.facts.update(snapshot=snapshot.short_id, taken=snapshot.time, host=snapshot.host)
+            self._restore(snapshot, began)
+        except ResticError as error:
+            report(self.review, self.engine.name, error)
+            self._prove(began, "cannot", "could not be restored: %s." % error.why)
+
+    def _snapshot(self, snapshots: Sequence[Snapshot]) -> Snapshot | None:
+        wanted = self.options["snapshot"]
+        if wanted != "latest":
+            return next((one for one in snapshots if wanted in (one.id, one.short_id)), None)
+        fitting = [one for one in snapshots if not self.options["host"] or one.host == self.options["host"]]
+        return max(fitting, key=lambda one: one.time) if fitting else None
+
+    def _restore(self, snapshot: Snapshot, began: float) -> None:
+        entries: list[Entry] = []
+        listed = self.engine.ls(snapshot, entries.append)
+        entries = [one for one in entries if self._wanted(one.path)]
+        size = sum(one.size for one in entries if one.type == "file") if listed else snapshot.bytes or 0
+        if not listed and self.options["expected_bytes"]:
+            size = int(self.options["expected_bytes"])
+        names = len(entries) if listed else snapshot.files or 0
+        self.facts.update(needs_bytes=size + names * NAME_BYTES, listed=listed)
+        if listed and not entries:
+            self._nothing("the snapshot holds nothing of %s" % (", ".join(self.options["paths"]) or "anything"))
+            self._prove(began, "failed", "was not restored: it holds nothing of what was asked for.")
+            return
+        if self.options.get("check_mode"):
+            self.facts["outcome"] = "not tested"
+            return
+        place = Scratch(
+            self.options["scratch"], "files", self.facts["needs_bytes"], needs_files=names, run=self.options["run"]
+        )
+        try:
+            with place:
+                clock = time.monotonic()
+                self.engine.restore(snapshot, place.path, self.options["paths"])
+                self.facts["seconds"] = round(time.monotonic() - clock, 2)
+                bad = self._compare(snapshot, place.path, entries if listed else None)
+        except Unfit as unfit:
+            raise CannotCheck(unfit.why, unfit.remedy) from unfit
+        except NoRoom as room:
+            self.review.found(
+                "backup.restore.no_room",
+                self.engine.name,
+                "high",
+                "There is not the room to restore it on trial.",
+                [str(room)],
+                "Make room, or name another folder (scratch).",
+            )
+            self._prove(began, "cannot", "could not be restored: there is not the room.")
+            return
+        if place.left:
+            self.review.found(
+                "backup.restore.leftovers",
+                self.engine.name,
+                "medium",
+                "What this test restored could not be removed.",
+                place.left,
+                "See what holds it (findmnt, lsof); the next run tries again.",
+            )
+        words = "%d files, %d bytes" % (self.facts["files"], self.facts["bytes"])
+        against = "the snapshot's list" if listed else "the live files" if self.options["compare"] else "nothing"
+        self._prove(began, "failed" if bad else "passed", "was restored (%s) and compared with %s." % (words, against))
+
+    def _wanted(self, path: str) -> bool:
+        paths = [one.rstrip("/") for one in self.options["paths"]]
+        return not paths or any(path == one or path.startswith(one + "/") for one in paths)
+
+    def _compare(self, snapshot: Snapshot, top: str, entries: list[Entry] | None) -> bool:
+        """Whether what came back is not what should."""
+        root = self.host.is_root()
+        source = Source(snapshot.time, root) if self.options["compare"] else None
+        live = self.options["source_root"] if source else None
+        verifier = Verifier(Abilities(root), Selection(()), source, set())
+        if entries is None:
+            parents = _above(snapshot.paths)
+            lines = [one.line for one in _without(walk(top, None, frozenset(), _never), parents)]
+        else:
+            lines, parents = _lines(entries)
+        above = frozenset(parents)
+        walked = _without(walk(top, live, above, _never), parents)
+        verifier.match(lines, walked if entries is None else map(_as_listed, walked))
+        result = verifier.result
+        self.facts.update(files=result.files, bytes=result.bytes, folders=result.folders)
+        if source is not None:
+            self.facts.update(compared=source.compared, compared_bytes=source.compared_bytes)
+        if result.files + result.folders + result.others == 0:
+            self._nothing("the restore ended well, and left nothing")
+            return True
+        return self._tell(result)
+
+    def _nothing(self, why: str) -> None:
+        self.review.found(
+            "backup.restore.nothing_restored",
+            self.engine.name,
+            "critical",
+            "Nothing was restored from %s: %s." % (self.engine.name, why),
+            remedy="See what the backup's job takes, and the option paths.",
+        )
+
+    def _tell(self, result: Verified) -> bool:
+        kinds = (
+            ("file_missing", "critical", (verify.MISSING,), "not there after the restore"),
+            (
+                "content_mismatch",
+                "critical",
+                (verify.CONTENT, verify.UNEXPECTED, verify.UNREADABLE),
+                "other than listed",
+            ),
+            ("metadata_mismatch", "medium", (verify.METADATA,), "with other owners, modes or times"),
+            ("source_differs", "high", tuple(verify_source_kinds()), "other than the live ones, unchanged since"),
+        )
+        bad = False
+        for name, severity, what, words in kinds:
+            check_name = "backup.restore." + name
+            with self.review.check(check_name, self.engine.name):
+                count = sum(result.count(one) for one in what)
+                if count:
+                    bad = True
+                    self.review.found(
+                        check_name,
+                        self.engine.name,
+                        severity,
+                        "%d of the restored names of %s %s %s."
+                        % (count, self.engine.name, "is" if count == 1 else "are", words),
+                        [line for one in what for line in result.told(one)],
+                        self.engine.repair.replace("REPOSITORY", self.engine.shown) + ".",
+                        {"count": count},
+                    )
+        return bad
+
+    def _prove(self, began: float, outcome: str, words: str) -> None:
+        if self.options.get("check_mode"):
+            return
+        self.facts["outcome"] = outcome
+        self.review.proof(
+            "backup.restore.sample" if self.options["paths"] else "backup.restore.whole",
+            self.engine.name,
+            outcome,
+            began,
+            self.host.now(),
+            "Snapshot %s of %s %s" % (self.facts.get("snapshot", "?"), self.engine.name, words),
+            self.facts,
+        )
+
+
+def verify_source_kinds() -> Iterator[str]:
+    """The differences from the live tree that speak against a backup."""
+    yield from (verify.SOURCE_DIFFERS, verify.SOURCE_METADATA)
+
+
+def _never() -> bool:
+    return False
+
+
+def _lines(entries: Sequence[Entry]) -> tuple[list[bytes], set[bytes]]:
+    """The listing in the order of the walk, and the folders above it that were not backed up themselves."""
+    keyed = []
+    paths = {one.path for one in entries}
+    parents: set[bytes] = set()
+    for one in entries:
+        kind = KINDS[one.type]
+        # As the walk shows it: what is not UTF-8 became U+FFFD.
+        raw = one.path.encode("utf-8", "surrogateescape")
+        path = _odd(escaped(shown(raw)))
+        made = line(path, kind, one.size, one.mode, one.uid, one.gid, round(one.mtime * 1_000_000))
+        keyed.append((order(unescaped(path).encode()), made))  # the place that the comparison takes it to have
+        folder = os.path.dirname(one.path)
+        while folder != "/" and folder not in paths and escaped(folder) not in parents:
+            parents.add(escaped(folder))
+            folder = os.path.dirname(folder)
+    keyed.sort()
+    return [made for _key, made in keyed], parents
+
+
+def _odd(path: bytes) -> bytes:
+    """borg writes a question mark for each byte that is not UTF-8: U+FFFD, as names are told whose place is unknown."""
+    return path.replace(b"?", _REPLACED)
+
+
+def _as_listed(one: Walked) -> Walked:
+    if b"?" not in one.path:
+        return one
+    path = _odd(one.path)
+    return one._replace(path=path, line=path + one.line[len(one.path) :])
+
+
+_REPLACED = "\N{REPLACEMENT CHARACTER}".encode()
+
+
+def _above(paths: Sequence[str]) -> set[bytes]:
+    """The folders above what was backed up: a restore makes them, and need not make them as they were."""
+    found = set()
+    for path in paths:
+        folder = os.path.dirname(path.rstrip("/"))
+        while folder not in ("/", ""):
+            found.add(escaped(folder))
+            folder = os.path.dirname(folder)
+    return found
+
+
+def _without(walked: Iterator[Walked], parents: set[bytes]) -> Iterator[Walked]:
+    return (one for one in walked if one.path not in parents)
