@@ -19,7 +19,7 @@ description:
     ACLs and capabilities with the live tree.
   - With O(mode=sample), the snapshot is cut into parts of which each run takes others, so that over a number of runs
     everything is seen; the newest files, the largest one, some at random and O(paths) come in addition. How many runs
-    it takes stands in RV(tests[].sample.turns).
+    it takes stands in RV(tests[].sample).
   - It writes nowhere but into the scratch place, O(history_dir), and nothing to the repository; it takes no lock. A
     snapshot whose tree is not as restic writes one is not restored at all.
   - It can run on another host than the one that was backed up, as a recovery would; then the live tree is not compared,

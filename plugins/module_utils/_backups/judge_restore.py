@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import verify
 from .judge_snapshots import minute, size, span
 from .restic_errors import Kind, report
+from .restore import there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,9 +167,7 @@ def _came_to_its_end(review: Review, repository: str, subject: str, outcome: Out
 
 
 def _content(review: Review, subject: str, outcome: Outcome) -> None:
-    verified, listing, error = outcome.verified, outcome.listing, outcome.error
-    assert verified is not None
-    assert listing is not None
+    verified, listing, error = there(outcome.verified), there(outcome.listing), outcome.error
     facts = _snapshot_facts(outcome)
     short = outcome.snapshot.short_id
     # An empty mount still gives the folders on the way to it.
@@ -258,8 +257,7 @@ def _repair(kind: str) -> str:
 
 
 def _metadata(review: Review, subject: str, outcome: Outcome) -> None:
-    verified = outcome.verified
-    assert verified is not None
+    verified = there(outcome.verified)
     facts = _snapshot_facts(outcome)
     of_snapshot, of_source = verified.count(verify.METADATA), verified.count(verify.SOURCE_METADATA)
     if outcome.error is None and (of_snapshot or of_source):  # a restore that was broken off sets none of it
@@ -382,12 +380,11 @@ def _freshness(review: Review, subject: str, outcome: Outcome, options: Mapping[
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.timing is not None
-    assert outcome.verified is not None
+    verified = there(outcome.verified)
     return {
-        "bytes": outcome.verified.bytes,
-        "files": outcome.verified.files,
-        "seconds": round(outcome.timing.restoring, 3),
+        "bytes": verified.bytes,
+        "files": verified.files,
+        "seconds": round(there(outcome.timing).restoring, 3),
         "whole": outcome.whole,
     }
 

@@ -30,7 +30,8 @@ _CHUNK = 1 << 20
 
 
 def _each_byte(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
     return REPLACED * (error.end - error.start), error.end
 
 

@@ -16,7 +16,7 @@ import re
 import tempfile
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._findings import CannotCheck
 from . import sample as sampling
@@ -46,6 +46,16 @@ MOST_ERRORS = 200
 _WRITTEN = (b"verifying files in ", b'{"message_type":"summary"')
 _IGNORED = re.compile(r"ignoring error for (.*?): (.*)")
 _WRONG_CONTENT = re.compile(r"Unexpected content in|Invalid file size for|file size mismatch")
+
+
+_T = TypeVar("_T")
+
+
+def there(value: _T | None) -> _T:
+    """A step's result, which is there where this is called. Raises ValueError where a step was left out."""
+    if value is None:
+        raise ValueError("a step of the trial restore was left out")
+    return value
 
 
 class Timing(NamedTuple):
@@ -84,13 +94,11 @@ class Outcome:
     @property
     def bytes(self) -> int:
         """What is to be restored."""
-        assert self.listing is not None
-        return self.listing.bytes if self.whole else self.sample.bytes if self.sample else 0
+        return there(self.listing).bytes if self.whole else self.sample.bytes if self.sample else 0
 
     @property
     def files(self) -> int:
-        assert self.listing is not None
-        return self.listing.files if self.whole else self.sample.files if self.sample else 0
+        return there(self.listing).files if self.whole else self.sample.files if self.sample else 0
 
     @property
     def whole(self) -> bool:
@@ -171,7 +179,6 @@ class Trial:
     def carry_out(self, live: Live) -> Outcome:
         """Restore, compare and clean up. Raises Unfit where there is no place to restore into."""
         outcome, options = self.outcome, self.options
-        assert outcome.listing is not None
         reserve = options.get("reserve_mib")
         place = Scratch(
             options["scratch"],
@@ -197,8 +204,7 @@ class Trial:
 
     def _restore(self, place: Scratch, live: Live) -> None:
         outcome = self.outcome
-        listing = outcome.listing
-        assert listing is not None
+        listing = there(outcome.listing)
         units = () if outcome.whole or outcome.sample is None else outcome.sample.units
         outcome.source_why = live.why_not
         stop = threading.Event()
@@ -383,10 +389,10 @@ def _digests(outcome: Outcome) -> list[str]:
         wanted = [path for what in ("important", "newest", "random", "largest", "turn") for path in why[what]]
         candidates = [(path, sizes[path]) for path in dict.fromkeys(wanted) if path in sizes]
     else:
-        assert outcome.listing is not None
         # Of the whole: some, evenly spread.
-        step = max(1, outcome.listing.entries // (MOST_DIGESTS * 2))
-        for number, data in enumerate(outcome.listing.lines()):
+        listing = there(outcome.listing)
+        step = max(1, listing.entries // (MOST_DIGESTS * 2))
+        for number, data in enumerate(listing.lines()):
             if number % step == 0:
                 entry = parsed(data)
                 if entry.kind == "f":

@@ -174,7 +174,8 @@ class Extremes:
         """Look at one regular file; ``mtime`` in any unit."""
         if size > self.most_bytes:
             self.too_large += 1
-            return
+        if size > self.most_bytes // 4:
+            return  # its turn will come; beside a turn there is no room for it
         newest = (mtime, path, size)
         if len(self._newest) < NEWEST:
             heapq.heappush(self._newest, newest)
@@ -278,12 +279,13 @@ def choose(
         of_turn.append(unit)
     matter = [Unit(path, names, files, size) for path, (names, files, size) in wanted.items() if names]
     taken = _Taken()
+    left = [bounds.bytes - taken_bytes]
     why = {
         "important": taken.take(matter),
         "turn": taken.take(of_turn),
-        "newest": taken.take(extremes.newest()),
-        "largest": taken.take(extremes.largest()),
-        "random": taken.take(extremes.at_random()),
+        "newest": taken.take(extremes.newest(), left),
+        "largest": taken.take(extremes.largest(), left),
+        "random": taken.take(extremes.at_random(), left),
     }
     absent = tuple(path for path, (names, _files, _size) in wanted.items() if not names)
     return Sample(taken.all(), whole, turn, extremes.seed, why, left_out, extremes.too_large, absent)
@@ -311,13 +313,17 @@ class _Taken:
     def __init__(self) -> None:
         self.units: dict[str, Unit] = {}
 
-    def take(self, more: Iterable[Unit]) -> list[str]:
-        """The paths of those that were asked for, whether they were there already or not."""
+    def take(self, more: Iterable[Unit], left: list[int] | None = None) -> list[str]:
+        """The paths of those that were taken, or were there already. ``left``: bytes for which there is room yet."""
         paths = []
         for unit in more:
-            paths.append(unit.path)
             if not any(above in self.units for above in above_of(unit.path)):
+                if left is not None:
+                    if unit.bytes > left[0]:
+                        continue
+                    left[0] -= unit.bytes
                 self.units[unit.path] = unit
+            paths.append(unit.path)
         return paths[:MOST_PATTERNS]
 
     def all(self) -> tuple[Unit, ...]:

@@ -210,15 +210,14 @@ class Verifier:
             if path in self.wanted_digests and seen.kind == b"f":
                 self.result.digests[path] = verify_source.digest(seen)
         if self.source is not None and self.selection.has(seen.path):
-            self._against_source(seen)
+            self._against_source(seen, self.source)
 
-    def _against_source(self, seen: Seen) -> None:
-        assert self.source is not None
+    def _against_source(self, seen: Seen, source: Source) -> None:
         path = unescaped(seen.path)
         if seen.source < 0:
             self.result.add(SOURCE_GONE, path)
             return
-        outcome, metadata = self.source.compare(seen)
+        outcome, metadata = source.compare(seen)
         if outcome in _OF_SOURCE:
             detail = "its bytes differ from the live file" if seen.kind == b"f" else "it differs from the live one"
             self.result.add(_OF_SOURCE[outcome], path, detail if outcome == verify_source.DIFFERS else "")
