@@ -48,3 +48,8 @@ systemctl daemon-reload
 restic --quiet --repo /srv/restic --password-file /etc/restic/password init
 systemctl start backup.service
 systemctl enable --quiet --now backup.timer
+
+printf 'molecule-password-borg\n' > /etc/restic/borg-passphrase
+export BORG_PASSPHRASE=molecule-password-borg
+borg init --encryption repokey /srv/borg
+borg create /srv/borg::first /srv/site

@@ -62,6 +62,12 @@ def test_every_test_left_a_proof(host: Any) -> None:
     assert "5000" in str(load["facts"])
 
 
+def test_another_program_is_tried_in_the_same_way(host: Any) -> None:
+    only(host, "db1")
+    made = {(proof["check"], proof["outcome"]) for proof in proofs("db1") if proof["subject"].startswith("vault")}
+    assert made == {("backup.data.read", "passed"), ("backup.restore.whole", "passed")}
+
+
 def test_the_same_was_restored_on_another_host(host: Any) -> None:
     only(host, "bare1")
     (elsewhere,) = (one for one in proofs("db1") if one["subject"].startswith("daily-from-elsewhere"))
