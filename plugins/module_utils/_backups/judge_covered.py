@@ -52,7 +52,7 @@ def judge_host(
 ) -> None:
     """A host that nothing backs up."""
     reason = options.get("no_backup_reason")
-    if reason:
+    if reason and not repositories:
         review.skip("backup.host.uncovered", "it needs none here: %s" % reason, "Take no_backup_reason away.")
         return
     if unclear and not repositories:
