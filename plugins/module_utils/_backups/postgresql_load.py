@@ -388,7 +388,8 @@ def streamed_archive(
 
 def unpacked(server: Server, source: Source, folder: str, timeout: float) -> list[Ended]:
     """Put an archive that is a folder into the scratch place: out of a snapshot it comes as a tar. What went wrong."""
-    assert source.stage is not None
+    if source.stage is None:
+        raise ValueError("only what comes out of a snapshot is unpacked")
     made = run(["mkdir", "-m", "0700", folder], env=server.env, account=server.account, timeout=10)
     if made.rc != 0:
         return [made]

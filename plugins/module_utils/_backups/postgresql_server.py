@@ -270,12 +270,9 @@ class Server:
         """initdb, and the settings. Raises NoServer."""
         self._folders()
         argv = [self.programs.path("initdb"), "-D", self.data, "-U", self.admin, "-A", "trust", "-N", "-E", "UTF8"]
-        ended = None
-        for locale in ("C.UTF-8", "C"):
-            ended = self._run([*argv, "--locale=" + locale], timeout=120)
-            if ended.rc == 0 or b"invalid locale" not in ended.err:
-                break
-        assert ended is not None
+        ended = self._run([*argv, "--locale=C.UTF-8"], timeout=120)
+        if ended.rc != 0 and b"invalid locale" in ended.err:
+            ended = self._run([*argv, "--locale=C"], timeout=120)
         if ended.rc != 0:
             raise self._failed("initdb did not succeed", ended.err)
         self.identifier = stored_identifier(self.host, self.data)
