@@ -57,8 +57,9 @@ class Made:
             env["RESTIC_PASSWORD"] = self.password
         argv = [str(self.program), "--repo", str(self.folder), *asked]
         done = subprocess.run(
-            argv, env=env, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=60
-        )
+            argv, env=env, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=60,
+            cwd=self.folder.parent,  # repair packs leaves copies where it is run
+        )  # fmt: skip
         assert not check or done.returncode == 0, f"{argv} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done
 

@@ -115,7 +115,7 @@ def remedy(version: tuple[int, int, int], damage: Damage) -> str:
         steps.append("put data/%s/%s… back from a copy; without one" % (lost[0][:2], lost[0][:16]))
     named = " ".join(bad[:2]) + (" …" if len(bad) > 2 else "")
     if bad and version >= REPAIR_PACKS:
-        steps.append("restic repair packs %s" % named)
+        steps.append("restic repair packs %s (it puts copies of them into the folder where it is run)" % named)
         steps.append(again)
     elif bad:
         steps.append("restore what is needed from it now; move data/%s/%s… away" % (bad[0][:2], bad[0][:16]))
