@@ -18,7 +18,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -263,12 +263,9 @@ def _run(
             processes.append(process)
             if position:
                 # Ours is closed, so that the writer learns when its reader is gone.
-                writer = processes[position - 1].stdout
-                assert writer is not None
-                writer.close()
+                _pipe(processes[position - 1].stdout).close()
             if not last:
-                assert process.stdout is not None
-                source = process.stdout.fileno()
+                source = _pipe(process.stdout).fileno()
         collector = _Collector(processes, takers, limits, stdout is None)
         ended_by = collector.collect(began)
         _end_all(processes)
@@ -283,6 +280,13 @@ def _run(
             )
             for process in processes
         ]
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """A stream of a child that was started with a pipe for it."""
+    if stream is None:
+        raise ValueError("the program was started without this pipe")
+    return stream
 
 
 def _start(
@@ -381,8 +385,7 @@ class _Collector:
         self.error_lines = _Lines(takers.error_line) if takers.error_line else None
         self.sources: dict[int, bytearray | None] = {}
         for process in processes:
-            assert process.stderr is not None
-            self.sources[process.stderr.fileno()] = self.errors[process.pid]
+            self.sources[_pipe(process.stderr).fileno()] = self.errors[process.pid]
         last = processes[-1].stdout
         if reads_out and last is not None:
             self.sources[last.fileno()] = None

@@ -64,7 +64,7 @@ class FindingsTable:
         )
         tests = sum(self.proofs.values())
         if tests:
-            ended = ", ".join("%d %s" % (count, _ENDED[outcome]) for outcome, count in self.proofs.items() if count)
+            ended = ", ".join("%s %s" % (count, _ENDED[outcome]) for outcome, count in self.proofs.items() if count)
             yield "%d test(s) on record: %s" % (tests, ended)
         shown = sorted(self._worst, reverse=True)[: max(rows, 0)]
         if shown:

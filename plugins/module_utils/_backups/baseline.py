@@ -76,9 +76,13 @@ def parse(text: str) -> dict[str, Baseline]:
     return found
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _baseline(one: Mapping[str, Any], number: int) -> Baseline:
     rows, objects, invalid = one.get("rows") or {}, one.get("objects") or {}, one.get("invalid") or []
-    if not isinstance(rows, dict) or not all(type(count) is int and count >= 0 for count in rows.values()):
+    if not isinstance(rows, dict) or not all(_is_count(count) for count in rows.values()):
         raise BadBaseline("has a line %d whose rows are not table: number" % number)
     if not isinstance(objects, dict) or not all(isinstance(digest, str) for digest in objects.values()):
         raise BadBaseline("has a line %d whose objects are not name: digest" % number)

@@ -273,7 +273,7 @@ def _archive(data: bytes, form: str) -> Dump:
             reader.byte()
         else:
             reader.integer()
-        second, minute, hour, day, month, year, daylight = (reader.integer() for _ in range(7))
+        second, minute, hour, day, month, year, daylight = (reader.integer() for _field in range(7))
         database, server, tool = reader.text(), reader.text(), reader.text()
     except IndexError:
         return Dump(

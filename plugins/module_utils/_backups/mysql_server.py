@@ -296,7 +296,8 @@ class ThrowAway:
 
     def _listens(self) -> bool:
         """Whether our own process answers on the socket (SO_PEERCRED: the kernel's word). Raises ServerFailed."""
-        assert self.process is not None
+        if self.process is None:
+            return False
         folder = os.open(self.data, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with socket.socket(socket.AF_UNIX) as peer:

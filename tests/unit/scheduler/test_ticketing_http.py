@@ -206,7 +206,14 @@ def test_only_http_and_https(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "least", "most"),
-    [("7", 7, 7), ("0", 0, 0), ("999999999", 999999999, 999999999), ("soon", None, None), ("", None, None), ("-5", None, None)],
+    [
+        ("7", 7, 7),
+        ("0", 0, 0),
+        ("999999999", 999999999, 999999999),
+        ("soon", None, None),
+        ("", None, None),
+        ("-5", None, None),
+    ],
 )
 def test_retry_after(server: Server, given: str, least: float | None, most: float | None) -> None:
     server.answer = lambda handler: (429, {"Retry-After": given}, b"")

@@ -45,7 +45,7 @@ def test_the_roles_that_the_globals_make() -> None:
 
 
 def test_the_extensions() -> None:
-    text = b'CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA public;\n'
+    text = b"CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA public;\n"
     text += b'CREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA "S x";\n'
     assert sql.extensions(text) == [("hstore", "public"), ("uuid-ossp", "S x")]
 
