@@ -477,7 +477,10 @@ class _Check:
             "percent": round(100.0 * covered.read / covered.packs, 1) if covered.packs else 100.0,
             "oldest": covered.oldest or None,
         }
-        if self.options["data"]:
+        if self.options["data"] and not planned.groups and not new_packs and not damage.packs:
+            not_due = "no part of the data is due: it is read by turns within %d weeks" % self.options["weeks"]
+            self.review.skip("backup.data.damaged", not_due, "full: true")
+        elif self.options["data"]:
             # While the structure is damaged, that is the finding, and says nothing for the data.
             if not damage.structure and not self._unread and len(read) == len(planned.groups):
                 self.review.covered("backup.data.damaged", self.name)
@@ -498,10 +501,11 @@ class _Check:
                 % (len(held) + new_packs, len(packs), self.name, _words(outcome)),
                 {**facts, **told},
             )
-            with self.review.check("backup.rotation.behind", self.name):
-                judge_rotation(self.review, self.name, covered, self.options["weeks"], self.now)
         else:
             self.review.skip("backup.data.damaged", "no data is read: the option data is off", "data: true")
+        if self.options["data"]:
+            with self.review.check("backup.rotation.behind", self.name):
+                judge_rotation(self.review, self.name, covered, self.options["weeks"], self.now)
         if self.places.wrong:
             self.told["state"] = "begun anew: %s" % self.places.wrong
         self.told.update(

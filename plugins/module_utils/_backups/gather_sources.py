@@ -132,6 +132,8 @@ OTHERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Barman": (("/etc/barman.d/*.conf",), ("pg_receivewal", "pg_receivexlog")),
     "WAL-G": (("/etc/wal-g.d/env/*", "/etc/wal-g/*"), ()),
 }
+_STANZA = re.compile(r"^\s*pg\d+-path\s*=", re.M)
+"""What makes pgBackRest's configuration more than what its package brings: a database that it backs up."""
 OF_DATABASES = {"pgBackRest": "postgresql", "Barman": "postgresql", "WAL-G": "postgresql"}
 
 
@@ -226,7 +228,10 @@ def other_programs(host: Host, running: Sequence[tuple[str, int]]) -> dict[str, 
     names = {name for name, _pid in running}
     found = {}
     for program, (patterns, programs) in OTHERS.items():
-        seen = next((path for pattern in patterns for path in host.glob(pattern, 1)), "")
+        paths = (path for pattern in patterns for path in host.glob(pattern))
+        if program == "pgBackRest":
+            paths = (path for path in paths if _STANZA.search(host.read(path) or ""))
+        seen = next(paths, "")
         process = next((name for name in programs if name[:15] in names), "")
         if seen or process:
             found[program] = seen or "the process %s" % process

@@ -54,6 +54,8 @@ def judge_host(
     reason = options.get("no_backup_reason")
     if reason and not repositories:
         review.skip("backup.host.uncovered", "it needs none here: %s" % reason, "Take no_backup_reason away.")
+        # A person looked and decided: a ticket about it is settled.
+        review.covered("backup.host.uncovered", "host")
         return
     if unclear and not repositories:
         why = "something on it is about restic, and is not understood; that is a finding of its own"

@@ -193,7 +193,11 @@ def _content(review: Review, subject: str, outcome: Outcome) -> None:
             subject,
             "critical",
             "The snapshot %s cannot be restored as a whole: %s%s."
-            % (short, error.why, "; %d files did not come out" % max(len(names), missing) if names or missing else ""),
+            % (
+                short,
+                error.why,
+                "; files missing: %d" % max(len(names), missing) if names or missing else "",
+            ),
             (names or error.evidence) + verified.told(verify.MISSING),
             _repair(error.kind),
             {**facts, "kind": error.kind, "rc": error.rc, "missing": missing},

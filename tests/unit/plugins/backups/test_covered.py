@@ -85,12 +85,12 @@ def test_a_host_without_any_backup() -> None:
     assert fake.ran == []
 
 
-def test_a_reason_is_told_and_nothing_is_covered() -> None:
+def test_a_reason_is_told_and_settles_a_ticket() -> None:
     result = run(host(), no_backup_reason="Veeam backs up the virtual machine", databases=False)
     assert told(result) == []
     (entry,) = [one for one in result["not_applicable"] if one["check"] == "backup.host.uncovered"]
     assert "Veeam backs up the virtual machine" in entry["why"]
-    assert not any(one["check"] == "backup.host.uncovered" for one in result["coverage"])
+    assert {"check": "backup.host.uncovered", "subject": "host"} in result["coverage"]
 
 
 def test_another_program_that_backs_up_makes_it_unknown() -> None:
