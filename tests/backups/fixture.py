@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures: each version of restic in turn, and a whole repository made by it.
+"""Fixtures: the oldest and the newest restic in turn, and a whole repository made by it.
 
 A version that cannot be fetched is a skipped test, which a run of CI takes for a failure (tests/allowed-skips.txt).
 """
@@ -25,9 +25,9 @@ def program(name: str) -> Path:
         pytest.skip(f"restic of {name}: {why}")
 
 
-@pytest.fixture(params=restics.NAMES)
+@pytest.fixture(params=restics.ENDS)
 def restic(request: pytest.FixtureRequest) -> Path:
-    """Each version of restic in turn."""
+    """The oldest and the newest restic in turn."""
     return program(request.param)
 
 

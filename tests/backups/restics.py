@@ -22,6 +22,8 @@ MACHINE = "machine"
 """Debian 12's 0.14 on the machines that these tests are for."""
 SUITES = ("trixie", "sid")
 NAMES = (MACHINE, *SUITES)
+ENDS = (MACHINE, SUITES[-1])
+"""The oldest and the newest: what differs in between, test_restic_errors.py sees."""
 _KEPT = 7 * 86400
 
 

@@ -19,7 +19,17 @@ from tests.run.report import FAILED
 
 def test_without_a_selection_all_run_in_order_but_the_benchmarks() -> None:
     selection, options, known = _parse([])
-    assert list(selection) == ["static", "unit", "sanity", "package", "integration", "service", "fleet", "molecule"]
+    assert list(selection) == [
+        "static",
+        "unit",
+        "sanity",
+        "package",
+        "integration",
+        "backups",
+        "service",
+        "fleet",
+        "molecule",
+    ]
     assert (options, known.json, known.lanes) == ([], False, 2)
 
 

@@ -17,7 +17,14 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic_errors import Kind, ResticError
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 from tests.backups import repositories, restics
-from tests.backups.fixture import restic, whole  # noqa: F401 - fixtures
+from tests.backups.fixture import program, whole  # noqa: F401 - a fixture
+
+
+@pytest.fixture(params=restics.NAMES)
+def restic(request: pytest.FixtureRequest) -> Path:
+    """Every version: what they say, and how they end, is what differs."""
+    return program(request.param)
+
 
 LIMITS = Limits(timeout=60, idle=5, nice=None, ionice=None)
 
@@ -128,7 +135,7 @@ def test_a_healthy_repository_answers(whole: repositories.Made) -> None:  # noqa
 
 
 def test_a_bad_program_is_told(whole: repositories.Made, tmp_path: Path) -> None:  # noqa: F811
-    for program, kind in (("/nonexistent/restic", Kind.NOT_RESTIC), ("/bin/true", Kind.NOT_RESTIC)):
+    for path, kind in (("/nonexistent/restic", Kind.NOT_RESTIC), ("/bin/true", Kind.NOT_RESTIC)):
         with pytest.raises(ResticError) as raised:
-            Restic(Host(), Repository("office", str(whole.folder), password="x"), program).version()
+            Restic(Host(), Repository("office", str(whole.folder), password="x"), path).version()
         assert raised.value.kind == kind
