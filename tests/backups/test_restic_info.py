@@ -109,7 +109,7 @@ def new_place(restic: Path, tmp_path: Path) -> Place:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(20_000))
     made = Made(restic, tmp_path / "repository", source)
-    made.restic("init")
+    made.begin()
     return Place(made)
 
 
@@ -390,7 +390,7 @@ def test_the_old_format(restic: Path, tmp_path: Path) -> None:
     source.mkdir()
     (source / "x").write_text("x")
     made = Made(restic, tmp_path / "repository", source)
-    made.restic("init", "--repository-version", "1")
+    made.begin("--repository-version", "1")
     place = Place(made)
     place.backup(0.1)
     result = place.look()

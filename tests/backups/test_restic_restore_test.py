@@ -71,7 +71,7 @@ def checks(result: dict[str, Any]) -> list[str]:
 def of(program_: Path, folder: Path, source: Path) -> repositories.Made:
     """A repository with one snapshot of a folder."""
     made = repositories.Made(program_, folder / "repository", source)
-    made.restic("init")
+    made.begin()
     made.restic("backup", str(source))
     return made
 

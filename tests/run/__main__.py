@@ -20,7 +20,7 @@ from .parts import PARTS, REPORTS, Part, bench_json
 from .report import FAILED, PartReport, Test, read_allowed_skips, refuse_skips, summary
 
 _EPILOG = """examples:
-  ./run-tests                            everything but the benchmarks, two parts at a time
+  ./run-tests                            everything but the benchmarks, three parts at a time
   ./run-tests --lanes 1                  the same, one after another, with their output as it comes
   ./run-tests static unit                two parts
   ./run-tests static mypy                one check
@@ -48,7 +48,7 @@ def _parse(arguments: Sequence[str]) -> tuple[dict[str, list[str]], Sequence[str
     parser.add_argument("selection", nargs="*", metavar="PART [NAME…]", help="parts, each with names within it")
     parser.add_argument("--json", action="store_true", help="with bench: one JSON document on standard output")
     parser.add_argument(
-        "--lanes", type=int, choices=range(1, 9), metavar="N", help="parts at a time (2; 1 for named parts)"
+        "--lanes", type=int, choices=range(1, 9), metavar="N", help="parts at a time (3; 1 for named parts)"
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="one part's report as JSON, and no summary")
     known = parser.parse_args(chosen)
@@ -70,7 +70,7 @@ def _parse(arguments: Sequence[str]) -> tuple[dict[str, list[str]], Sequence[str
     if known.lanes and known.lanes > 1 and (options or any(selection.values())):
         parser.error("--lanes goes with whole parts: leave out the names and options after them")
     if known.lanes is None:
-        known.lanes = 1 if selection else 2
+        known.lanes = 1 if selection else 3
     if not selection:
         selection = {part.name: [] for part in PARTS.values() if part.default}
     return {name: selection[name] for name in PARTS if name in selection}, options, known

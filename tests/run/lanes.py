@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several parts at a time: each is a ``./run-tests PART`` of its own, whose output is shown when it has ended.
 
-Most parts wait more than they compute, so two side by side take little more than half the time on two cores.
+Most parts wait more than they compute, so three side by side take less than half the time on two cores.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ _GRACE_SECONDS = 90
 
 
 def in_order(parts: Sequence[Part]) -> list[Part]:
-    """The order in which lanes take the parts: the longest first, so that others are beside it; then as given."""
-    longest = max(parts, key=lambda part: part.limit)
-    return [longest, *(part for part in parts if part is not longest)]
+    """The order in which lanes take the parts: the longest first, by their limits, so that all lanes end together."""
+    return sorted(parts, key=lambda part: -part.limit)
 
 
 def write_report(path: Path, report: PartReport) -> None:

@@ -264,9 +264,9 @@ PARTS = {
         Part(
             "package", "the launcher, the wheel and the Galaxy tarball, each really used", _pytest, 900, "tests/package"
         ),
-        Part("integration", "real servers and real runs on this machine", _pytest, 1200, "tests/integration"),
-        Part("backups", "backups with every fault, restored on real servers", _pytest, 1500, "tests/backups"),
-        Part("service", "the scheduler, what it sends and what it is watched by", _pytest, 1500, "tests/service"),
+        Part("integration", "real servers and real runs on this machine", _pytest, 1500, "tests/integration"),
+        Part("backups", "backups with every fault, restored on real servers", _pytest, 2000, "tests/backups"),
+        Part("service", "the scheduler, what it sends and what it is watched by", _pytest, 2100, "tests/service"),
         Part("fleet", "the test fleet itself", _pytest, 1200, "tests/fleet"),
         Part("molecule", "the roles on the test fleet, a scenario an area", _molecule, 1200),
         Part("bench", "benchmarks, as ratios", _bench, 3600, default=False),

@@ -33,8 +33,8 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_the_longest_part_goes_first_and_the_others_keep_their_order() -> None:
-    assert [p.name for p in in_order([part("a"), part("b", 99), part("c", 50)])] == ["b", "a", "c"]
+def test_the_longest_part_goes_first_and_equals_keep_their_order() -> None:
+    assert [p.name for p in in_order([part("a"), part("b", 99), part("c"), part("d", 50)])] == ["b", "d", "a", "c"]
 
 
 def test_all_parts_run_side_by_side_and_each_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

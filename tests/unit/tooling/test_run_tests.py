@@ -30,7 +30,7 @@ def test_without_a_selection_all_run_in_order_but_the_benchmarks() -> None:
         "fleet",
         "molecule",
     ]
-    assert (options, known.json, known.lanes) == ([], False, 2)
+    assert (options, known.json, known.lanes) == ([], False, 3)
 
 
 def test_a_selection_keeps_names_with_their_part_and_the_order_of_the_parts() -> None:
