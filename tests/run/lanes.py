@@ -7,6 +7,7 @@ Most parts wait more than they compute, so three side by side take less than hal
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -60,7 +61,16 @@ def run_beside(
     lock = threading.Lock()
     stopping = threading.Event()
 
+    # Not Thread.join: interrupted, Python 3.11's takes the thread for ended, and nobody would wait for it any more.
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+
     def lane() -> None:
+        try:
+            one_after_another()
+        finally:
+            ended.put(None)
+
+    def one_after_another() -> None:
         while True:
             with lock:
                 if stopping.is_set() or waiting.empty():
@@ -87,19 +97,22 @@ def run_beside(
                 say(log.read_text(encoding="utf-8", errors="replace"))
                 say(f"run-tests: {part.name} {'is ok' if report.ok else 'FAILED'} after {report.seconds:.0f} s")
 
-    threads = [threading.Thread(target=lane, name=f"lane-{number + 1}") for number in range(lanes)]
-    for thread in threads:
-        thread.start()
+    for number in range(lanes):
+        threading.Thread(target=lane, name=f"lane-{number + 1}").start()
+    left = lanes
     try:
-        for thread in threads:
-            thread.join()
+        while left:
+            ended.get()
+            left -= 1
     except KeyboardInterrupt:
-        stopping.set()
-        for child in list(running.values()):
-            child.send_signal(signal.SIGTERM)
+        with lock:
+            stopping.set()
+            for child in running.values():
+                child.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        with contextlib.suppress(queue.Empty):
+            for _lane in range(left):
+                ended.get(timeout=max(0.0, deadline - time.monotonic()))
         for child in list(running.values()):
             child.kill()
         raise
