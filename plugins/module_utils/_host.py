@@ -13,6 +13,7 @@ import contextlib
 import glob
 import itertools
 import os
+import re
 import select
 import shutil
 import signal
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 8 * 1024 * 1024
 """Bytes of a command's standard output, or of a file, that are kept; what comes after is thrown away and told."""
+
+TICKS = 100
+"""Ticks a second in /proc/PID/stat: USER_HZ, which is 100 on every architecture that Debian or RHEL supports."""
 
 AS_ROOT = "Run it as root: sudo ./upkeep run weekly, or become: true (-e ansible_become=true) for a host over SSH."
 """What to do where an account has not the rights to look."""
@@ -178,6 +182,15 @@ class Host:
                 return name
         # The machine under OpenVZ's containers has /proc/bc too.
         return "openvz" if self.exists("/proc/vz/veinfo") and not self.exists("/proc/bc") else ""
+
+    def started(self, pid: int) -> float | None:
+        """When a process was started, in seconds since the epoch, None when that cannot be read or it does not run."""
+        machine = re.search(r"^btime (\d+)$", self.read("/proc/stat", 1024 * 1024) or "", re.M)
+        # The command's name may hold blanks and brackets: the fields begin after the last bracket.
+        fields = (self.read("/proc/%d/stat" % pid, 4096) or "").rpartition(")")[2].split()
+        if not machine or len(fields) < 20 or not fields[19].isdigit():
+            return None
+        return int(machine.group(1)) + int(fields[19]) / TICKS
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

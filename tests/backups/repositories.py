@@ -157,7 +157,8 @@ def _locked(made: Made) -> Made:
     )  # fmt: skip
     HOLDERS.append(holder)
     deadline = time.monotonic() + 20
-    while not list((made.folder / "locks").iterdir()):
+    # restic writes under another name (…-tmp-…) first: killed then, it leaves no lock.
+    while not any(len(path.name) == 64 for path in (made.folder / "locks").iterdir()):
         assert holder.poll() is None, "the backup that was to hold a lock has ended"
         assert time.monotonic() < deadline, "the backup took no lock within 20 s"
         time.sleep(0.05)

@@ -16,6 +16,7 @@ from .check_parse import KEPT, Damage, Output, Touched, touched
 from .judge_snapshots import STALE_LOCK, Seen, judge_repository
 from .restic import CHECK_JSON, Limits, Repository, Restic
 from .restic_errors import OPENED, Kind, ResticError, classify, report, why
+from .restic_locks import holders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -205,11 +206,6 @@ class _Check:
 
     def _locks(self, locks: Sequence[Lock], config: Mapping[str, Any], version: tuple[int, int, int]) -> None:
         here = {socket.gethostname(), socket.gethostname().partition(".")[0]}
-        holders = {
-            lock.pid: (self.host.read("/proc/%d/comm" % lock.pid, 64) or "").strip()
-            for lock in locks
-            if lock.host in here
-        }
         self.told["locks"] = [lock._asdict() for lock in locks[:20]]
         of_format = config.get("version")
         judge_repository(
@@ -221,7 +217,7 @@ class _Check:
                 of_format if isinstance(of_format, int) else None,
                 (),
                 tuple(locks),
-                lock_holders=holders,
+                lock_holders=holders(self.host, locks, here),
             ),
             self.now,
         )

@@ -17,6 +17,7 @@ from .judge_covered import Covered, Sources
 from .judge_snapshots import SERIES_CHECKS, Seen, Standing
 from .restic import Limits, Repository, Restic
 from .restic_errors import OPENED, Kind, ResticError, report
+from .restic_locks import holders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -250,19 +251,10 @@ class _Look:
             snapshots,
             locks,
             wanted.jobs,
-            lock_holders=self._holders(locks),
+            lock_holders=holders(self.host, locks, self.names[len(self.options["hosts"]) :]),
         )
         judge_snapshots.judge_repository(self.review, seen, self.now)
         self._snapshots(restic, seen)
-
-    def _holders(self, locks: Sequence[Any]) -> dict[int, str]:
-        """Who holds the locks that were taken on this very host; empty for a process that is gone."""
-        here = self.names[len(self.options["hosts"]) :]
-        return {
-            lock.pid: (self.host.read("/proc/%d/comm" % lock.pid, 64) or "").strip()
-            for lock in locks
-            if lock.host in here
-        }
 
     def _snapshots(self, restic: Restic, seen: Seen) -> None:
         options, policies = self.options, self.options["policies"]

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._host import AS_ROOT
 from . import apt_parse as parse
-from .gather_system import started
 from .model import Hold, Lock, Managed, Problem, Repository, Update
 from .versions import compare_deb
 
@@ -138,7 +137,7 @@ def _lock(host: Host, path: str) -> Lock | None:
     if pid is None:
         return None
     command = (host.read("/proc/%d/cmdline" % pid, 4096) or "").replace("\0", " ").strip()
-    return Lock(path, pid, command, started(host, pid))
+    return Lock(path, pid, command, host.started(pid))
 
 
 # -- repositories ------------------------------------------------------------

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._host import AS_ROOT
 from . import dnf_probe
-from .gather_system import started
 from .model import Hold, Lock, Managed, Problem, Repository, Update
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
         _nothing_known(known, problem)
         return known
     refresh = bool(options["refresh"] and not options.get("check_mode"))
-    settings = {"refresh": refresh, "lock_timeout": options["lock_timeout"], "boot": started(host, 1)}
+    settings = {"refresh": refresh, "lock_timeout": options["lock_timeout"], "boot": host.started(1)}
     settings["history_remedy"] = "See what it says: dnf history" if host.is_root() else AS_ROOT
     timeout = float(options["refresh_timeout"] if refresh else 60)
     ran = host.run([*interpreter, "-c", dnf_probe.source(), json.dumps(settings)], timeout=timeout, limit=PROBE_LIMIT)
@@ -165,7 +164,7 @@ def _locks(host: Host, known: Managed) -> None:
         holders[RPM_LOCK] = holder
     for path, pid in holders.items():
         command = (host.read("/proc/%d/cmdline" % pid, 4096) or "").replace("\0", " ").strip()
-        known.locks.append(Lock(path, pid, command, started(host, pid)))
+        known.locks.append(Lock(path, pid, command, host.started(pid)))
 
 
 def _automatic(host: Host, installed: set[str]) -> dict[str, Any]:

@@ -17,9 +17,6 @@ from .model import Problem, Process, System
 if TYPE_CHECKING:
     from .._host import Host
 
-TICKS = 100
-"""Ticks a second in /proc/PID/stat: USER_HZ, which is 100 on every architecture that Debian or RHEL supports."""
-
 # start-end perms offset dev inode path. Only code counts: data files are replaced all the time.
 _DELETED_CODE = re.compile(r"^[0-9a-f]+-[0-9a-f]+ ..x\S* \S+ \S+ \d+ +(/.*) \(deleted\)$", re.M)
 
@@ -41,7 +38,7 @@ def gather(host: Host) -> System:
     if re.match(r"^[a-z]+$", name):
         known.distro_info = host.read("/usr/share/distro-info/%s.csv" % name) or ""
     # PID 1 of a container was started later than its machine: "since boot" means since PID 1.
-    known.boot = started(host, 1)
+    known.boot = host.started(1)
     known.container = host.container()
     known.reboot_flag = host.mtime("/run/reboot-required") if host.exists("/run/reboot-required") else None
     packages = (host.read("/run/reboot-required.pkgs", 65536) or "").split()
@@ -54,16 +51,6 @@ def gather(host: Host) -> System:
     ]
     _processes(host, known)
     return known
-
-
-def started(host: Host, pid: int) -> float | None:
-    """When a process was started, in seconds since the epoch, None when that cannot be read."""
-    machine = re.search(r"^btime (\d+)$", host.read("/proc/stat", 1024 * 1024) or "", re.M)
-    # The command's name may hold blanks and brackets: the fields begin after the last bracket.
-    fields = (host.read("/proc/%d/stat" % pid, 4096) or "").rpartition(")")[2].split()
-    if not machine or len(fields) < 20 or not fields[19].isdigit():
-        return None
-    return int(machine.group(1)) + int(fields[19]) / TICKS
 
 
 def _os_release(host: Host) -> dict[str, str]:
