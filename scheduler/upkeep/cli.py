@@ -99,8 +99,9 @@ class Parser(argparse.ArgumentParser):
 
 def positive(text: str) -> int:
     """The type of an argument that counts something."""
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    # More digits are more than a store can count.
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 999999999, found {text[:40]!r}")
     return int(text)
 
 

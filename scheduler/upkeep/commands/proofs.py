@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
 from .. import durations
+from ..cli import positive
 from ..errors import NOT_RUN, OK, UpkeepError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outcome", choices=("passed", "failed", "cannot"), help="of list: only those that ended so")
     parser.add_argument("--run", metavar="RUN", help="of list: only of this run (its number)")
     parser.add_argument("--since", metavar="WHEN", help="of list: from then on: a time ago (90d), or a date")
-    parser.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="of list: how many (default 50)")
+    parser.add_argument("-n", "--limit", type=positive, default=50, metavar="N", help="of list: how many (default 50)")
     parser.add_argument("--verify", action="store_true", help="look whether every proof is as it was recorded")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output, nothing else there")
 
@@ -95,7 +96,7 @@ def _list(arguments: argparse.Namespace, config: Config, store: Store) -> None:
         outcome=arguments.outcome,
         run=int(arguments.run.removeprefix("#")) if arguments.run else None,
         since=None if arguments.since is None else moment(arguments.since, time.time(), config, "--since"),
-        limit=max(1, arguments.limit),
+        limit=arguments.limit,
     )
     if arguments.json:
         render.print_json({"proofs": proofs})

@@ -61,8 +61,9 @@ def test_a_second_reason_for_a_pause_is_not_lost_in_silence(capsys: pytest.Captu
     assert "is paused already" in text and "Your reason is not kept" in text
 
 
-@pytest.mark.parametrize("command", ["tickets", "runs", "outbox", "audit"])
-@pytest.mark.parametrize("number", ["0", "-5", "x", "²"])
+@pytest.mark.parametrize("command", ["tickets", "runs", "outbox", "audit", "proofs"])
+@pytest.mark.parametrize("number", ["0", "-5", "x", "²", "9" * 10])
 def test_a_list_has_at_least_one_line(command: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "-n", number]) == WRONG_USE
-    assert "to do:" in capsys.readouterr().err
+    assert "expected a whole number" in (said := capsys.readouterr().err)
+    assert "to do:" in said
