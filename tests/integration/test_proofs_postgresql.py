@@ -1,6 +1,6 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The auditor's record on a real PostgreSQL server: every test that it passes on SQLite, and what only a server does."""
+"""The auditor's record on a real PostgreSQL server: all that holds on SQLite, and what only a server does."""
 
 from __future__ import annotations
 
