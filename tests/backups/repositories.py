@@ -196,6 +196,7 @@ FAULTS: dict[str, Callable[[Made], object]] = {
     "index_flipped": lambda made: flip(min((made.folder / "index").iterdir()), 60),
     "all_indexes_deleted": lambda made: _each(made.folder / "index", Path.unlink),
     "snapshot_cut": lambda made: cut(min((made.folder / "snapshots").iterdir()), 50),
+    "snapshot_flipped": lambda made: flip(min((made.folder / "snapshots").iterdir()), 30),
     "all_snapshots_deleted": lambda made: _each(made.folder / "snapshots", Path.unlink),
     "config_flipped": lambda made: flip(made.folder / "config", 40),
     "config_deleted": lambda made: (made.folder / "config").unlink(),

@@ -44,7 +44,6 @@ KINDS = {
     "no_password": Kind.NO_PASSWORD,
     "keys_removed": Kind.NO_KEY,
     "key_cut": Kind.KEY_DAMAGED,
-    "snapshot_cut": Kind.CORRUPT,
 }
 
 
@@ -53,12 +52,20 @@ def test_a_fault_has_its_kind(whole: repositories.Made, fault: str) -> None:  # 
     broken = whole.damage(fault)
     with of(broken) as restic_of_it, pytest.raises(ResticError) as raised:
         restic_of_it.snapshots()
-        if fault == "snapshot_cut":  # a list of snapshots leaves out what it cannot read, and ends with 0
-            raise ResticError(Kind.CORRUPT, "left out")
     error = raised.value
     assert error.kind == KINDS[fault], (error.why, error.evidence)
     assert error.remedy
     assert repositories.PASSWORD not in str((error.why, error.evidence, error.remedy))
+
+
+def test_a_snapshot_that_cannot_be_read_is_left_out_and_named(whole: repositories.Made) -> None:  # noqa: F811
+    lost = min((whole.folder / "snapshots").iterdir()).name
+    with of(whole.damage("snapshot_cut")) as restic_of_it:
+        assert lost not in [one.id for one in restic_of_it.snapshots()]
+        assert list(restic_of_it.unreadable) == [lost]
+        with pytest.raises(ResticError) as raised:
+            restic_of_it.ask(["cat", "snapshot", lost])
+    assert raised.value.kind == Kind.CORRUPT, (raised.value.why, raised.value.evidence)
 
 
 def test_what_cannot_be_reached_is_told_before_restic_gives_up(whole: repositories.Made) -> None:  # noqa: F811

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .check_parse import NONE, Damage, Touched
+from .judge_snapshots import lost_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,10 +107,7 @@ def remedy(version: tuple[int, int, int], damage: Damage) -> str:
     index = "restic repair index" if version >= REPAIR else "restic rebuild-index"
     again = "back up again with --force (it stores once more what the sources still have)"
     if damage.snapshots:
-        steps.append(
-            "put snapshots/%s… back from a copy of the repository, or delete that file: that snapshot is lost"
-            % damage.snapshots[0]
-        )
+        steps.append(lost_snapshot(damage.snapshots[0]).rstrip("."))
     lost = [pack for pack, (what, _detail) in damage.packs.items() if what == "missing"]
     if lost:
         steps.append("put data/%s/%s… back from a copy; without one" % (lost[0][:2], lost[0][:16]))

@@ -252,8 +252,11 @@ class _Look:
             locks,
             wanted.jobs,
             lock_holders=holders(self.host, locks, self.names[len(self.options["hosts"]) :]),
+            unreadable=restic.unreadable,
         )
         judge_snapshots.judge_repository(self.review, seen, self.now)
+        with self.review.check("backup.snapshot.unreadable", name):
+            judge_snapshots.judge_unreadable(self.review, seen)
         self._snapshots(restic, seen)
 
     def _snapshots(self, restic: Restic, seen: Seen) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SERIES_CHECKS = (
     "backup.snapshot.none",
+    "backup.snapshot.unreadable",
     "backup.snapshot.foreign",
     "backup.snapshot.stale",
     "backup.snapshot.future",
@@ -78,6 +79,8 @@ class Seen(NamedTuple):
     """What a series lost, by its subject: lines."""
     lock_holders: Mapping[int, str] = {}
     """Processes of this host that hold a lock, by number: their names, empty where there is none any more."""
+    unreadable: Mapping[str, str] = {}
+    """Snapshots that are there and cannot be read, by their ids, and why."""
 
 
 def policy_for(
@@ -365,7 +368,8 @@ def _none(review: Review, seen: Seen, policy: Policy, hosts: Sequence[str]) -> N
             "backup.snapshot.none",
             seen.name,
             "critical",
-            "The repository %s holds no snapshot at all." % seen.name,
+            "The repository %s holds no snapshot %s."
+            % (seen.name, "that can be read" if seen.unreadable else "at all"),
             [seen.shown, *("%s backs up into it (%s)" % (job.name, job.place) for job in seen.jobs[:10])],
             remedy,
         )
@@ -383,6 +387,42 @@ def _none(review: Review, seen: Seen, policy: Policy, hosts: Sequence[str]) -> N
             remedy,
             {"missing": lacking},
         )
+
+
+def judge_unreadable(review: Review, seen: Seen) -> None:
+    """The snapshots that are left out of restic's list, as they cannot be read."""
+    if not seen.unreadable:
+        return
+    denied = all("permission denied" in why for why in seen.unreadable.values())
+    first = min(seen.unreadable)
+    review.found(
+        "backup.snapshot.unreadable",
+        seen.name,
+        "high",
+        "%d snapshot%s of the repository %s cannot be read: %s."
+        % (
+            len(seen.unreadable),
+            "" if len(seen.unreadable) == 1 else "s",
+            seen.name,
+            ", ".join(one[:8] for one in list(seen.unreadable)[:5]),
+        ),
+        ["snapshot %s: %s" % (one, why) for one, why in list(seen.unreadable.items())[:20]],
+        "Let this account read the file snapshots/%s in the repository." % first if denied else lost_snapshot(first),
+        {"snapshots": list(seen.unreadable)[:50], "restic": seen.version},
+    )
+
+
+def lost_snapshot(snapshot: str) -> str:
+    """What saves a snapshot whose file is damaged; ``snapshot`` is its id, or the beginning of it.
+
+    forget passes over such a one, and recover crashes on it, leaving its lock (0.14, 0.18, 0.19): so the file has to be
+    out of the way. The cache of the host that made it has the file as it was written.
+    """
+    return (
+        "Before the next prune: put snapshots/%s%s back from a copy of the repository, or from restic's cache on the "
+        "host that made it (~/.cache/restic/*/snapshots/%s/). Without either, move that file out of the repository and "
+        "run restic recover: it makes a snapshot of the folders that lost theirs. Then restic check."
+    ) % (snapshot, "" if len(snapshot) == 64 else "…", snapshot[:2])
 
 
 def _whose(seen: Seen) -> list[str]:

@@ -40,6 +40,7 @@ RESTORE_JSON = (0, 17, 0)
 _QUICK = 600.0
 """Seconds at the most for the small questions: a repository that does not answer must not take the whole time."""
 _EVIDENCE = 20
+_UNREAD = re.compile(r"(?:could not|failed to) load snapshot ([0-9a-f]{8}):? *(.*)")
 
 
 class Limits(NamedTuple):
@@ -136,8 +137,8 @@ class Restic:
         self._cleanup = contextlib.ExitStack()
         self._version: tuple[int, int, int] | None = None
         self._secret: int | None = None
-        self.unreadable: list[str] = []
-        """Lines of standard error about snapshots that the last :meth:`snapshots` could not read."""
+        self.unreadable: dict[str, str] = {}
+        """Snapshots that the last :meth:`snapshots` could not read, by their ids, and why."""
         self._environment: dict[str, str] | None = None
 
     def __enter__(self) -> Restic:
@@ -185,14 +186,32 @@ class Restic:
 
     def snapshots(self) -> list[Snapshot]:
         """All snapshots, oldest first; ``unreadable`` says afterwards which ones restic could not read."""
+        found, unread = self._snapshots()
+        self.unreadable = {}
+        if unread and not self.no_cache:
+            # 0.14 keeps in its cache what it read wrong once, and goes on with that when the file is whole again.
+            self.no_cache = True
+            try:
+                found, unread = self._snapshots()
+            finally:
+                self.no_cache = False
+        if unread:
+            # One that forget took away meanwhile is no loss.
+            listed = self._parsed(["list", "snapshots"], restic_parse.identities)
+            self.unreadable = {one: self.repository.clean(unread[one[:8]]) for one in listed if one[:8] in unread}
+        return found
+
+    def _snapshots(self) -> tuple[list[Snapshot], dict[str, str]]:
+        """What can be read; and the beginnings (8 digits) of the ids of what cannot, with why.
+
+        That restic leaves out of its list, and its exit code is 0 all the same.
+        """
         asked = ["snapshots", "--json"]
         ended = self.ask(asked, timeout=min(_QUICK, self.limits.timeout))
-        # What it cannot read is left out of the list, and its exit code is 0 all the same.
-        self.unreadable = [
-            line for line in messages(ended.err)[1] if re.search(r"(?:could not|failed to) load snap", line)
-        ]
+        lines = (_UNREAD.search(line) for line in messages(ended.err)[1])
+        unread = {line.group(1): line.group(2) for line in lines if line}
         try:
-            return restic_parse.snapshots(ended.out)
+            return restic_parse.snapshots(ended.out), unread
         except NotUnderstood as error:
             raise self._not_understood(asked, str(error), ended.out) from None
 
