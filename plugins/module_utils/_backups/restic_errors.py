@@ -223,6 +223,12 @@ _MESSAGES = [
         r"not found|not a directory|NoSuchBucket|NoSuchKey)|repository does not exist",
     ),
     (Kind.MISSING, r"unable to open repository at .*: not a directory|Stat\(<config/>\).*: not a directory"),
+    # What is gone is gone, and not the way to it: 0.14 tries again for a minute before it says so, newer ones do not.
+    (
+        Kind.CORRUPT,
+        r"(?:.*: )?(?:ReadFull|Load|LoadRaw)\(<(?:data|index|snapshot)/.*"
+        r"(?:no such file or directory|unexpected EOF|does not exist)",
+    ),
     (
         Kind.UNREACHABLE,
         r"unable to open (?:config file|repository)|(?:Stat|Load|List|LoadRaw)\(.*(?:retrying after|"
@@ -244,7 +250,7 @@ _MESSAGES = [
         r"repository contains errors|LoadIndex|error loading index|.*ciphertext verification failed|"
         r".*invalid data returned|.*not found in (?:repository|index)|Pack ID does not match|.*wrong hash|"
         r"(?:unable to load|failed to load) (?:index|tree|snapshot)|.*file is too short|.*unexpected (?:file size|EOF)|"
-        r".*blob .* not found|(?:ReadFull|Load)\(<(?:data|index|snapshot)/.*no such file or directory",
+        r".*blob .* not found",
     ),
 ]
 _KINDS = [(kind, re.compile(pattern)) for kind, pattern in _MESSAGES]
@@ -311,10 +317,7 @@ def classify(ended: Ended) -> str:
         # It tried again and again: what it could not do is told with each attempt.
         retried = [message for message in said if "retrying after" in message]
         if retried and len(retried) * 2 > len(said):
-            kind = _by_message([retried[-1]])
-            # A missing pack on 0.14: what is gone is gone, and not the way to it.
-            lost = re.search(r"<(?:data|index|snapshot)/.*(?:no such file|unexpected EOF|does not exist)", retried[-1])
-            return Kind.CORRUPT if lost else kind or Kind.UNREACHABLE
+            return _by_message([retried[-1]]) or Kind.UNREACHABLE
         return Kind.TIMED_OUT
     kind = _by_message(said)
     # "no repository" by its code may be a matter of rights, which its message tells.

@@ -1,0 +1,52 @@
+# Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What restic says, told apart: texts of real runs whose making takes minutes, or a network."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic_errors import Kind, classify
+from ansible_collections.upkeep.maintenance.plugins.module_utils._process import Ended
+
+PACK = "/srv/repository/data/c1/c133007f9c50f4eeff26de95cdde2deff8b97fe5450814d48ca95536ac2c9748"
+GONE = f"open {PACK}: no such file or directory"
+RETRY = f"Load(<data/c133007f9c>, 500, 0) returned error, retrying after 552.330144ms: {GONE}\n"
+STACK = """ReadFull(<data/c133007f9c>)
+github.com/restic/restic/internal/backend.ReadAt
+	github.com/restic/restic/internal/backend/readerat.go:39
+runtime.goexit
+	runtime/asm_amd64.s:1594
+"""
+
+# 0.14 tries ten times, for 43 to 61 s, to read a pack that is gone; then it says one of these.
+SAID = {
+    "retrying": RETRY * 10,
+    "ls": RETRY * 10 + GONE + "\n" + STACK,
+    "stats": RETRY * 10 + f"error walking snapshot: walking tree 8af4e061: ReadFull(<data/c133007f9c>): {GONE}\n",
+    "restore": RETRY * 10 + f"ignoring error for /source/folder1: ReadFull(<data/c133007f9c>): {GONE}\n",
+    "check": RETRY * 10 + f"error for tree e62c10da:\n  ReadFull(<data/c133007f9c>): {GONE}\n"
+    "Fatal: repository contains errors\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "rc"), [*((command, 1) for command in SAID), ("retrying", None)])
+def test_a_pack_that_is_gone_is_damage_whether_the_retries_or_the_limit_ended_it(command: str, rc: int | None) -> None:
+    ended = Ended(rc, "" if rc else "idle", b"", SAID[command].encode(), 43.3)
+    assert classify(ended) == Kind.CORRUPT
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        'Get "http://10.0.0.1/data/c1": dial tcp 10.0.0.1:80: connect: connection refused',
+        'Get "http://10.0.0.1/data/c1": dial tcp: lookup backup.example.org: no such host',
+        "read tcp 10.0.0.2:5000->10.0.0.1:80: read: connection reset by peer",
+        'Get "https://10.0.0.1/data/c1": context deadline exceeded',
+    ],
+)
+def test_a_network_that_fails_is_no_damage(why: str) -> None:
+    said = f"Load(<data/c133007f9c>, 500, 0) returned error, retrying after 552.330144ms: {why}\n" * 10
+    assert classify(Ended(None, "idle", b"", said.encode(), 120.0)) == Kind.UNREACHABLE
+    assert classify(Ended(1, "", b"", said.encode(), 43.0)) == Kind.UNREACHABLE
