@@ -10,7 +10,7 @@ import re
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._capacity.mounts import candidates, parse_fstab, parse_mountinfo
+from .._mounts import candidates, parse_fstab, parse_mountinfo
 from .contents import DUMP
 from .judge_paths import Left, pattern_that_excludes
 from .listing import shown

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from .._findings import CannotCheck
 from .._host import AS_ROOT
-from . import kernel_log, mounts
+from .. import _mounts as mounts
+from . import kernel_log
 from .certificates import gather_certificates
 from .words import inside
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._capacity import mounts
+from ansible_collections.upkeep.maintenance.plugins.module_utils import _mounts as mounts
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Statvfs
 
 # A Debian 12 virtual machine with a bind mount, Docker, NFS and snaps; shortened.

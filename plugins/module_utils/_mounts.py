@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .._host import Statvfs
+    from ._host import Statvfs
 
 PSEUDO = frozenset(
     {
