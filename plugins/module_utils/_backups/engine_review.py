@@ -14,9 +14,10 @@ from . import judge_snapshots, verify
 from .engine import Engine, make
 from .info import own_names
 from .judge_snapshots import Seen
+from .leftovers import clear_away
 from .listing import KINDS, escaped, line, order, shown, unescaped
 from .restic_errors import ResticError, report
-from .scratch import NoRoom, Scratch, Unfit, sweep
+from .scratch import NoRoom, Scratch, Unfit
 from .verify import Abilities, Selection, Verified, Verifier
 from .verify_source import Source
 from .verify_walk import walk
@@ -134,14 +135,14 @@ def check(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
 def restore_test(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     """The result of ``backup_restore_test``: the newest snapshot restored into a scratch place, and compared."""
     made = Review("backup")
-    swept = [] if options.get("check_mode") else sweep(options["scratch"])
+    swept = clear_away(made, options)
     told = []
     for params in options["repositories"]:
         trial = _Trial(host, options, make(host, params, options), made)
         with made.check("backup.restore.failed", trial.engine.name):
             trial.run()
         told.append(trial.facts)
-    return {**plain({"restores": told, "swept": [one.facts() for one in swept]}), **made.result()}
+    return {**plain({"restores": told, "swept": swept}), **made.result()}
 
 
 class _Trial:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import _process
 from .._findings import CannotCheck, Review, plain
 from . import baseline, confine, dump_stream, dumps, mysql_dump, mysql_judge, mysql_server, mysql_sql
+from .leftovers import clear_away
 from .mysql_judge import Age, Asked, Errors, Load
 from .mysql_server import ServerFailed, ThrowAway
 from .restic import Limits, Repository, Restic
 from .restic_errors import ResticError
-from .scratch import NoRoom, Scratch, Unfit, sweep
+from .scratch import NoRoom, Scratch, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,24 +56,13 @@ class Found(NamedTuple):
 def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     """The result of ``mysql_restore_test`` (see its RETURN). ``options``: ARGUMENT_SPEC's, and ``check_mode``."""
     reviewed = Review("backup")
-    swept = [] if options.get("check_mode") else sweep(options["scratch"])
-    with reviewed.check("backup.restore.leftovers", options["scratch"]):
-        left = [line for one in swept for line in one.left]
-        if left:
-            reviewed.found(
-                "backup.restore.leftovers",
-                options["scratch"],
-                "medium",
-                "What an earlier test left behind could not be removed.",
-                left,
-                "See what holds it (findmnt, lsof), then remove these folders.",
-            )
+    swept = clear_away(reviewed, options)
     servers = mysql_server.find(host, options.get("server_folder"))
     tests = [Test(host, options, spec, reviewed, servers) for spec in options["dumps"]]
     details = {
         "dumps": [one.run() for one in tests],
         "servers": [{"engine": one.engine, "version": one.version, "program": one.server} for one in servers],
-        "swept": [one.facts() for one in swept],
+        "swept": swept,
     }
     return {**plain(details), **reviewed.result()}
 

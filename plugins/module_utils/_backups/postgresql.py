@@ -15,6 +15,7 @@ from .._process import run
 from . import baseline as baselines
 from . import dump_source, dump_stream, dumps, postgresql_check, postgresql_judge, postgresql_load
 from .dump_source import NotThere
+from .leftovers import clear_away
 from .postgresql_check import Unanswered
 from .postgresql_server import (
     LOADER,
@@ -28,7 +29,7 @@ from .postgresql_server import (
 )
 from .restic import Limits, Repository, Restic
 from .restic_errors import ResticError
-from .scratch import NoRoom, Scratch, Unfit, check_room, sweep
+from .scratch import NoRoom, Scratch, Unfit, check_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from .dumps import Dump
     from .postgresql_load import Loaded
     from .postgresql_server import Programs
-    from .scratch import Swept
 
 EMPTY_SERVER = 192 * 1024 * 1024
 """Bytes of a server with nothing in it: 40 MiB of initdb, 23 MiB for three databases, logs of 32 to 96 MiB."""
@@ -60,30 +60,15 @@ FIRST_DATABASE = "upkeep_restore"
 def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     """The result of ``postgresql_restore_test`` (see its RETURN). ``options``: ARGUMENT_SPEC's, and ``check_mode``."""
     reviewed = Review("backup")
-    swept = [] if options.get("check_mode") else sweep(options["scratch"])
-    _leftovers(reviewed, options["scratch"], swept)
+    swept = clear_away(reviewed, options)
     programs = installed(host, options.get("server_folder") or "")
     tests = [_Test(host, options, spec, reviewed, programs) for spec in options["dumps"]]
     details = {
         "dumps": [one.run() for one in tests],
         "servers": [{"version": one.version, "folder": one.folder} for one in programs],
-        "swept": [one.facts() for one in swept],
+        "swept": swept,
     }
     return {**plain(details), **reviewed.result()}
-
-
-def _leftovers(reviewed: Review, base: str, swept: Sequence[Swept]) -> None:
-    with reviewed.check("backup.restore.leftovers", base):
-        left = [line for one in swept for line in one.left]
-        if left:
-            reviewed.found(
-                "backup.restore.leftovers",
-                base,
-                "medium",
-                "What an earlier test left behind could not be removed.",
-                left,
-                "See what holds it (findmnt, lsof), then remove these folders.",
-            )
 
 
 class _Stop(Exception):  # noqa: N818 - an outcome

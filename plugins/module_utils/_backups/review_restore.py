@@ -17,6 +17,7 @@ from . import sample as sampling
 from .info import own_names
 from .info import repositories as repositories_of
 from .judge_snapshots import same_host, span
+from .leftovers import clear_away
 from .restic import Limits, Repository, Restic
 from .restic_errors import Kind, ResticError, report
 from .restore import Trial, spool
@@ -47,21 +48,7 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
         with reviewed.check("backup.repository.not_understood"):
             found, unclear = repositories_of(host)
             reviewed.findings += unclear
-    swept: list[dict[str, Any]] = []
-    if not options.get("check_mode"):
-        with reviewed.check("backup.restore.leftovers", "scratch"):
-            for place in scratch.sweep(options["scratch"]):
-                swept.append(place.facts())
-                if place.left:
-                    reviewed.found(
-                        "backup.restore.leftovers",
-                        "scratch",
-                        "medium",
-                        "What an earlier test left behind could not be removed.",
-                        place.left,
-                        "Remove %s by hand." % place.path,
-                        place.facts(),
-                    )
+    swept = clear_away(reviewed, options)
     named = [Repository.of(one) for one in options["repositories"]]
     locations = {one.location for one in named}
     repositories = [*named, *(one for one in found if one.location not in locations)]

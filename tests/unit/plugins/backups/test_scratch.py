@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import scratch
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.leftovers import clear_away
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.scratch import NoRoom, Scratch, Unfit, sweep
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 
 
 @pytest.fixture
@@ -246,6 +248,28 @@ def test_more_names_than_are_read_at_once(base: Path) -> None:
         for number in range(3500):
             Path(place.path, str(number)).touch()
     assert (place.left, list(base.iterdir())) == ((), [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_what_a_dead_test_left_is_a_finding_until_it_is_gone(base: Path) -> None:
+    review = Review("backup")
+    options = {"scratch": str(base)}
+    root = orphan(base, "os.mkdir('m')")
+    mounted = next(root.rglob("m"))
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(mounted)], check=True)
+    try:
+        assert clear_away(Review("backup"), {**options, "check_mode": True}) == []
+        (told,) = clear_away(review, options)
+        assert (told["path"], told["run"]) == (str(root), "run-7")
+        (found,) = review.findings
+        assert (found["check"], found["subject"]) == ("backup.restore.leftovers", str(base))
+        assert str(root) in found["remedy"] and "mounted" in found["evidence"][0]
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)
+    review = Review("backup")
+    clear_away(review, options)
+    assert review.findings == [] and list(base.iterdir()) == []
+    assert {"check": "backup.restore.leftovers", "subject": str(base)} in review.coverage
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
