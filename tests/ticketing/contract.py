@@ -7,10 +7,14 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import proof
+from tests.unit.scheduler.mirror_world import DISK, World
+from upkeep.ticketing.mirror import Mirrored
 from upkeep.ticketing.protocol import Draft, Held, Later, Refused
 
 from .proxy import Fault
@@ -109,6 +113,44 @@ def test_resolved_and_reopened_each_once(site: Site) -> None:
     # In any order: GLPI keeps them in two tables, by the second.
     assert sorted(one.marker for one in system.read(remote.id).comments) == ["back-1", "end-1", "end-2"]
     assert system.read(remote.id).state == "resolved"
+
+
+def test_proofs_are_in_the_ticket_that_they_open_and_resolve(site: Site, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.system = Mirrored("site", takes=lambda _draft: True, make=site.system)
+    world.plan()  # from now on it reads
+
+    def tested(outcome: str, **facts: Any) -> list[tuple[str, dict[str, Any]]]:
+        said = f"{outcome}: 12 of 12 files </pre> {{noformat}} ``` <b>came</b> back."
+        return [("web1", proof("capacity.disk.write", "/", outcome, world.now, world.now + 9, said, facts))]
+
+    def sync() -> int:
+        world.plan()
+        return world.deliver()
+
+    fault = ("web1", DISK, "/", "high")
+    world.run(fault, proofs=tested("failed", snapshot="1a2b3c4d", sha256="ab" * 32))
+    assert sync() == 2
+    remote_id = world.image().remote_id
+    there = site.there.seen(remote_id)
+    assert "failed: 12 of 12 files" in there["text"] and "upkeep proofs show 1" in there["text"]
+    ((name, content),) = there["files"].items()
+    assert name.startswith("evidence-") and b"snapshot: 1a2b3c4d" in content and b"ab" * 32 in content
+    # Tests that change nothing in the ticket say nothing there.
+    world.run(fault, proofs=tested("failed"))
+    world.run(fault, proofs=tested("cannot"))
+    assert sync() == 0
+    world.run(proofs=tested("passed", snapshot="5e6f7081"))
+    assert sync() == 1
+    state = site.system().read(remote_id)
+    assert state.state == "resolved"
+    # In some systems a file comes with a comment of its own.
+    (comment,) = (one for one in state.comments if "passed: 12 of 12 files </pre>" in one.text)
+    assert comment.ours and "<b>came</b> back" in comment.text
+    assert "snapshot: 5e6f7081" in comment.text and "upkeep proofs show 4" in comment.text
+    assert "failed" not in comment.text
+    assert len(state.attachments) == 1
+    world.store.close()
 
 
 def test_what_people_did_is_read_and_left_alone(site: Site) -> None:

@@ -4,18 +4,16 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import config as configuration
-from .. import durations
+from .. import proof_text
 from ..cli import positive
 from ..errors import NOT_RUN, OK, UpkeepError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from ..config import Config
     from ..store import Proof, Store
@@ -140,7 +138,7 @@ def _show(proof: Proof, arguments: argparse.Namespace, config: Config) -> None:
         ("test", proof.check),
         ("host", proof.host),
         ("subject", proof.subject),
-        ("when", f"{render.when(proof.started, zone)} {zone.key}, for {_took(proof.ended - proof.started)}"),
+        ("when", f"{render.when(proof.started, zone)} {zone.key}, for {proof_text.took(proof.ended - proof.started)}"),
         ("by", f"{proof.actor or 'unknown'}, run {proof.run} ({proof.run_id})"),
         ("as", " ".join(filter(None, [proof.job, proof.playbook]))),
         ("sha256", proof.digest),
@@ -149,24 +147,8 @@ def _show(proof: Proof, arguments: argparse.Namespace, config: Config) -> None:
         out.print(render.text(f"{name + ':':<10}{value}", style), soft_wrap=True)
     if proof.facts:
         out.print()
-        for depth, line_of in _lines(proof.facts):
+        for depth, line_of in proof_text.lines(proof.facts):
             out.print(render.indented(line_of, 2 + 2 * depth))
-
-
-def _took(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else durations.shown(seconds)
-
-
-def _lines(value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
-    """Facts as lines with their depth: a name and its value, what is nested below it further in."""
-    items = value.items() if isinstance(value, dict) else (("-", item) for item in value)
-    for name, item in items:
-        head = name if name == "-" else f"{name}:"
-        if isinstance(item, (dict, list)) and item:
-            yield depth, head
-            yield from _lines(item, depth + 1)
-        else:
-            yield depth, f"{head} {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}"
 
 
 def _verify(arguments: argparse.Namespace, store: Store) -> int:

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a ticket system is told of a ticket: its draft, its evidence, a comment for each run. Pure.
 
+Proofs are told where they are evidence: with what opens a ticket (or opens it again, or is added to it), and with what
+resolves it. A test that ends as the last one did changes nothing in a ticket, and is not told.
+
 Plain text with bounded length. Findings quote logs and hosts, so a line of them may say anything: no line of ours is
 taken for a marker or a control character when it comes back.
 """
@@ -11,13 +14,14 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from .. import proof_text
 from ..moments import plain
 from .protocol import TEXT_LIMIT, TITLE_LIMIT, Draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ..store.model import Entry, HistoryLine, TicketDetail
+    from ..store.model import Entry, HistoryLine, Proof, TicketDetail
 
 NAMED = 200
 """Hosts, checks and subjects that a draft names each."""
@@ -26,6 +30,9 @@ SHOWN_EVIDENCE = 5
 """Entries of a description, and lines of evidence of each; the rest is in the attached file."""
 LINE_LIMIT = 1000
 """Characters of a line of evidence."""
+SHOWN_PROOFS = 10
+SHOWN_FACTS = 20
+"""Proofs that are told with what resolves a ticket, and lines of the facts of each; ``upkeep proofs show`` has all."""
 FILE_LIMIT = 400_000
 """Characters of a file of evidence."""
 
@@ -69,7 +76,8 @@ def draft(detail: TicketDetail, key: str = "", before: str = "") -> Draft:
 def is_long(detail: TicketDetail) -> bool:
     """Whether the description leaves out evidence, so that a file of it is attached."""
     entries = detail.entries
-    return len(entries) > SHOWN_ENTRIES or any(len(entry.evidence) > SHOWN_EVIDENCE for entry in entries)
+    is_cut = len(entries) > SHOWN_ENTRIES or any(len(entry.evidence) > SHOWN_EVIDENCE for entry in entries)
+    return is_cut or any(proof.facts for proof in detail.proofs)
 
 
 def evidence(detail: TicketDetail) -> str:
@@ -77,6 +85,8 @@ def evidence(detail: TicketDetail) -> str:
     lines = [f"Evidence of Upkeep's ticket #{detail.ticket.number}: {detail.ticket.title}", ""]
     for entry in detail.entries:
         lines += [*_entry(entry, len(entry.evidence)), ""]
+    for proof in detail.proofs:
+        lines += [f"{proof.host}: {proof.subject}", *_proof(proof, None), ""]
     left = detail.ticket.entries - sum(1 for entry in detail.entries if entry.cleared is None)
     if left > 0:
         lines.append(f"... and {left} more: upkeep tickets show {detail.ticket.number}")
@@ -91,7 +101,7 @@ def of_run(lines: Sequence[HistoryLine], detail: TicketDetail) -> str:
             case "priority":
                 said += [f"Priority {line.text}.", ""]
             case "added":
-                said += [f"Found as well: {line.text}", *_named(line.text, detail.entries), ""]
+                said += [f"Found as well: {line.text}", *_named(line, detail), ""]
             case "cleared":
                 said += [f"Looked for again, and not found: {line.text}", ""]
             case "ignored":
@@ -107,7 +117,13 @@ def resolved(lines: Sequence[HistoryLine], detail: TicketDetail) -> str:
     if last.run is None:
         return _bounded([f"Resolved by {last.actor}. {last.text}".rstrip()], "")
     gone = [f"Looked for again, and not found: {line.text}" for line in lines if line.kind == "cleared"]
-    return _bounded([last.text, *gone, f"In all {len(detail.entries)} looked at."], _run(lines))
+    told = [last.text, *gone, f"In all {len(detail.entries)} looked at."]
+    tested = [proof for proof in detail.proofs if proof.run == last.run]
+    for proof in tested[:SHOWN_PROOFS]:
+        told += ["", f"{proof.host}: {proof.subject}", *_proof(proof, SHOWN_FACTS)]
+    if len(tested) > SHOWN_PROOFS:
+        told += ["", f"... and {len(tested) - SHOWN_PROOFS} tests more: upkeep proofs --run {last.run}"]
+    return _bounded(told, _run(lines))
 
 
 def reopened(lines: Sequence[HistoryLine], detail: TicketDetail) -> str:
@@ -116,7 +132,8 @@ def reopened(lines: Sequence[HistoryLine], detail: TicketDetail) -> str:
     if last.run is None:
         return _bounded([f"Reopened by {last.actor}. {last.text}".rstrip()], "")
     standing = [entry for entry in detail.entries if entry.cleared is None][:SHOWN_ENTRIES]
-    details = [line for entry in standing for line in _entry(entry, SHOWN_EVIDENCE)]
+    told = _Told(proof for proof in detail.proofs if proof.run == last.run)
+    details = [line for entry in standing for line in (*_entry(entry, SHOWN_EVIDENCE), *told.of(entry))]
     return _bounded([f"Opened again. {last.text}", "", *details], _run(lines))
 
 
@@ -145,8 +162,9 @@ def _description(detail: TicketDetail, before: str) -> str:
         ):
             if text:
                 lines += [f"{name}, as learned from #{lesson.number}: {_cut(text, LINE_LIMIT)}", ""]
+    told = _Told(detail.proofs)
     for entry in shown:
-        lines += [*_entry(entry, SHOWN_EVIDENCE), ""]
+        lines += [*_entry(entry, SHOWN_EVIDENCE), *told.of(entry), ""]
     more = max(ticket.entries, len(standing)) - sum(1 for entry in shown if entry.cleared is None)
     if more > 0:
         lines.append(f"... and {more} more: see the attached evidence, or upkeep tickets show {ticket.number}")
@@ -165,11 +183,39 @@ def _entry(entry: Entry, evidence_lines: int) -> Iterator[str]:
         yield f"  To do: {entry.remedy}"
 
 
-def _named(text: str, entries: Iterable[Entry]) -> Iterator[str]:
+class _Told:
+    """Proofs (newest first) that are told with the entries that they are about: of each test the newest, each once."""
+
+    def __init__(self, proofs: Iterable[Proof]) -> None:
+        self.left: dict[tuple[str, str], dict[str, Proof]] = {}
+        for proof in proofs:
+            self.left.setdefault((proof.host, proof.subject), {}).setdefault(proof.check, proof)
+
+    def of(self, entry: Entry) -> Iterator[str]:
+        for proof in self.left.pop((entry.host, entry.subject), {}).values():
+            yield from _proof(proof, 0)
+
+
+def _proof(proof: Proof, most: int | None) -> Iterator[str]:
+    """A proof with at the most so many lines of its facts; None: all."""
+    yield f"  Tested {_when(proof.started)}: {proof.outcome}. {_cut(proof.summary, LINE_LIMIT)}"
+    seconds = proof_text.took(max(0.0, proof.ended - proof.started))
+    by = f"by {proof.actor or 'unknown'} in run {proof.run}"
+    yield f"  {proof.check} for {seconds}, {by}: upkeep proofs show {proof.number}"
+    facts = list(proof_text.lines(proof.facts)) if most != 0 else []
+    for depth, line in facts[:most]:
+        yield f"  | {'  ' * min(depth, 8)}{_cut(line, LINE_LIMIT)}"
+    if most is not None and len(facts) > most:
+        yield f"  | ... {len(facts) - most} lines more"
+
+
+def _named(line: HistoryLine, detail: TicketDetail) -> Iterator[str]:
     """The entries that a line of history names (it names a few, and counts the rest)."""
-    for entry in entries:
-        if f"{entry.host}: {entry.check} {entry.subject}" in text:
-            yield from _entry(entry, SHOWN_EVIDENCE)
+    told = _Told(proof for proof in detail.proofs if proof.run == line.run)
+    for entry in detail.entries:
+        # "; " is what parts them: "/" is not named by "/var".
+        if f"{entry.host}: {entry.check} {entry.subject}; " in f"{line.text}; ":
+            yield from (*_entry(entry, SHOWN_EVIDENCE), *told.of(entry))
 
 
 def _run(lines: Sequence[HistoryLine]) -> str:

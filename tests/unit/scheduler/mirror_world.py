@@ -15,6 +15,7 @@ from upkeep.outbox import Delivery, Settings
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
 from upkeep.store import Store, TicketDetail, mirrors, open_store, outbox
+from upkeep.store.mirrors import Link
 from upkeep.ticketing import mirror
 from upkeep.ticketing.mirror import Mirrored
 
@@ -38,8 +39,13 @@ class World:
         options.setdefault("takes", lambda _draft: True)
         return Mirrored(name, make=lambda: FakeSystem(self.server, name), every=60.0, **options)
 
-    def run(self, *findings: tuple[str, str, str, str], evidence: tuple[str, ...] = ("seen",)) -> None:
-        """A run over both hosts that finds these."""
+    def run(
+        self,
+        *findings: tuple[str, str, str, str],
+        evidence: tuple[str, ...] = ("seen",),
+        proofs: list[tuple[str, dict[str, Any]]] = [],  # noqa: B006 - not changed
+    ) -> None:
+        """A run over both hosts that finds these, and makes these proofs (by host)."""
         self.runs += 1
         self.later(20)
         path = results_file.write(
@@ -50,6 +56,7 @@ class World:
             started=self.now - 15,
             finished=self.now - 1,
             evidence=evidence,
+            proofs=proofs,
         )
         record_file(self.store, path, Policy(), self.now)
 
@@ -79,12 +86,16 @@ class World:
     def ticket(self, number: int = 1) -> TicketDetail:
         return self.store.ticket(number)
 
-    def there(self, number: int = 1) -> There:
-        """The image of a ticket."""
+    def image(self, number: int = 1) -> Link:
+        """What is known of the image of a ticket."""
         with self.store.database.read() as connection:
             link = mirrors.link(connection, number, self.system.name)
         assert link is not None
-        return self.server.tickets[link.remote_id]
+        return link
+
+    def there(self, number: int = 1) -> There:
+        """The image of a ticket."""
+        return self.server.tickets[self.image(number).remote_id]
 
     def history(self, number: int = 1) -> list[tuple[str, str, str]]:
         return [(line.kind, line.actor, line.text) for line in self.ticket(number).history]

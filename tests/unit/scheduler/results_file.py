@@ -25,6 +25,7 @@ def write(
     end: str | None = "finished",
     check_mode: bool = False,
     evidence: tuple[str, ...] = ("what was seen",),
+    proofs: list[tuple[str, dict[str, Any]]] = [],  # noqa: B006 - not changed
 ) -> Path:
     """A results file; ``end`` None: of a run that was cut off. Hosts are by default those of the rest, all ok."""
     if hosts is None:
@@ -35,6 +36,7 @@ def write(
         records.append({"type": "finding", "host": host, "finding": made})
     for host, check, subject in coverage:
         records.append({"type": "coverage", "host": host, "coverage": [{"check": check, "subject": subject}]})
+    records += [{"type": "proof", "host": host, "proof": made} for host, made in proofs]
     if end is not None:
         for host, state in hosts.items():
             records.append({"type": "host", "host": host, "state": state, "ok": 3, "changed": 1, "failed": 0})

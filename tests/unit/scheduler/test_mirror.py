@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import proof
 from tests.unit.scheduler.fake_tickets import SETTLE, FakeSystem
 from tests.unit.scheduler.mirror_world import DISK, PATCH, World
 from upkeep import outbox as outboxes
@@ -53,6 +54,88 @@ def test_long_evidence_is_attached_once(world: World) -> None:
     (name,) = world.there().files
     assert b"line 29" in world.there().files[name]
     assert "25 lines more" in world.there().draft.text
+
+
+def wrote(world: World, outcome: str = "passed", subject: str = "/", **facts: Any) -> list[tuple[str, dict[str, Any]]]:
+    """A proof of web1 about what its finding is about."""
+    summary = f"{subject} was tested in run {world.runs + 1}: {outcome}."
+    return [("web1", proof("capacity.disk.write", subject, outcome, world.now, world.now + 3.25, summary, facts))]
+
+
+def test_proofs_are_told_with_what_opens_and_what_resolves_and_not_in_between(world: World) -> None:
+    fault = ("web1", DISK, "/", "high")
+    digests = {f"/srv/{number:02d}": f"{number:064x}" for number in range(40)}
+    world.run(fault, proofs=wrote(world, "failed", snapshot="1a2b", sha256=digests))
+    # One that is about something else is not told.
+    world.server.faults = ["", "lost answer"]
+    world.sync()
+    world.sync(SETTLE + 10)
+    there = world.there()
+    for part in (
+        "/ was tested in run 1: failed.",
+        "capacity.disk.write for 3.2 s, by unknown in run 1",
+        "proofs show 1",
+    ):
+        assert part in there.draft.text, there.draft.text
+    assert "1a2b" not in there.draft.text, "the facts are in the file"
+    (file,) = there.files.values()
+    assert b"snapshot: 1a2b" in file and f"{39:064x}".encode() in file
+    # Tests that are made while nothing changes in the ticket.
+    sent = len(world.server.requests)
+    for outcome in ("failed", "cannot", "failed"):
+        world.run(fault, proofs=wrote(world, outcome))
+        world.sync()
+    assert {request.split()[0] for request in world.server.requests[sent:]} <= {"read"}
+    assert there.comments == [] and len(there.files) == 1
+    # The one that resolves it.
+    other = wrote(world, "failed", "/var")
+    world.run(proofs=[*wrote(world, snapshot="3c4d", sha256=digests, answers=[{"query": "q", "answer": "42"}]), *other])
+    world.server.faults = ["lost answer"]
+    world.sync()
+    world.sync(SETTLE + 10)
+    assert there.state == "resolved"
+    (comment,) = there.comments
+    for part in ("/ was tested in run 5: passed.", "snapshot: 3c4d", "lines more", "upkeep proofs show 5"):
+        assert part in comment.text, comment.text
+    for part in ("run 4", "/var", f"{39:064x}"):
+        assert part not in comment.text, comment.text
+    # A run that finds nothing and only tests again says nothing more.
+    sent = len(world.server.requests)
+    world.run(proofs=wrote(world))
+    world.sync(5000)
+    assert {request.split()[0] for request in world.server.requests[sent:]} <= {"read"}
+    # And what opens it again.
+    world.run(fault, proofs=wrote(world, "failed"))
+    world.sync()
+    assert "/ was tested in run 7: failed." in there.comments[-1].text
+    assert "run 5" not in there.comments[-1].text
+    assert len(there.comments) == 2
+
+
+def test_what_is_found_as_well_is_told_with_its_proof_of_that_run(world: World) -> None:
+    first, second = ("web1", DISK, "/", "high"), ("web1", DISK, "/var", "high")
+    world.run(first, proofs=wrote(world, "failed"))
+    world.sync()
+    world.run(first, second, proofs=[*wrote(world, "failed"), *wrote(world, "failed", "/var")])
+    world.sync()
+    (comment,) = world.there().comments
+    assert "/var was tested in run 2: failed." in comment.text
+    assert "/ was tested" not in comment.text
+
+
+def test_texts_with_many_proofs_are_bounded(world: World) -> None:
+    faults = [("web1", DISK, f"/{number}", "high") for number in range(30)]
+    facts = {f"name {number}": "z" * 1900 for number in range(10)}
+    proofs = [one for _host, _check, subject, _ in faults for one in wrote(world, "failed", subject, **facts)]
+    world.run(*faults, proofs=proofs)
+    detail = world.ticket()
+    assert len(detail.proofs) == 30
+    assert len(words.draft(detail).text) <= 30_000
+    assert len(words.evidence(detail)) <= words.FILE_LIMIT
+    world.run(proofs=proofs)
+    world.sync()
+    (comment,) = world.there().comments
+    assert len(comment.text) <= 30_000
 
 
 def test_one_comment_a_run_and_the_priority_with_it(world: World) -> None:
