@@ -1,5 +1,5 @@
 #!/bin/sh
-# A database with a dump and a baseline beside it, and a repository that a unit writes every day.
+# Databases with dumps and baselines beside them, and a repository that a unit writes every day.
 set -eu
 export LC_ALL=C.UTF-8
 
@@ -17,6 +17,21 @@ INSERT INTO customers SELECT n, 'customer ' || n FROM generate_series(1, 200) n;
 INSERT INTO orders SELECT n, 1 + n % 200, n * 1.5 FROM generate_series(1, 5000) n;
 SQL
 su postgres -c 'pg_dump --format=custom --file=/var/backups/postgresql/shop.dump shop'
+su postgres -c 'psql -XAtq -f /usr/local/share/baseline-postgresql.sql shop' > /var/backups/postgresql/shop.dump.baseline.json
+
+mariadb-install-db --user=mysql > /dev/null
+systemctl start mariadb.service
+install -d /var/backups/mysql
+mariadb <<'SQL'
+CREATE DATABASE shop;
+USE shop;
+CREATE TABLE customers (id int PRIMARY KEY, name varchar(60) NOT NULL);
+CREATE TABLE orders (id int PRIMARY KEY, customer int NOT NULL, FOREIGN KEY (customer) REFERENCES customers (id));
+INSERT INTO customers SELECT seq, CONCAT('customer ', seq) FROM seq_1_to_200;
+INSERT INTO orders SELECT seq, 1 + seq % 200 FROM seq_1_to_3000;
+SQL
+mariadb-dump --single-transaction shop | zstd --quiet > /var/backups/mysql/shop.sql.zst
+mariadb --batch --raw --skip-column-names shop < /usr/local/share/baseline-mysql.sql > /var/backups/mysql/shop.baseline.json
 
 install -d /srv/site /etc/restic
 for number in $(seq 1 300); do
