@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .calendar.decide import After, CatchUp
     from .calendar.freezes import Freeze
     from .calendar.windows import Window
+    from .campaign.model import Spec
     from .notify.settings import Settings as NotifySettings
     from .outbox import Settings as OutboxSettings
     from .schedule import Schedule
@@ -194,6 +195,7 @@ class Config:
     """By name; the embedded tracker is always there."""
     outbox: OutboxSettings | None = None
     """None: as outbox.Settings has it."""
+    campaigns: Mapping[str, Spec] = field(default_factory=dict)
 
     def inventory_of(self, job: Job | None, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The inventory to use: the one given, the job's, the configuration's, or this machine."""

@@ -34,6 +34,7 @@ from .calendar.config import (
     holidays_wrong,
     with_calendar,
 )
+from .campaign.spec import CampaignModel, campaign_wrong, spec_of
 from .config import BUILT_IN, Config, Job, system_zone
 from .config_types import FROM_ELSEWHERE, Duration, ScheduleOf, SecretUrl, Strict, Tags, Texts, Zone
 from .errors import UpkeepError
@@ -113,6 +114,7 @@ class FileModel(Strict):
     inventory: Texts | None = None
     time_zone: Zone | None = None
     jobs: dict[str, JobModel | None] | None = None
+    campaigns: dict[str, CampaignModel | None] | None = None
     freezes: list[FreezeModel] | None = None
     holidays: HolidaysModel | None = None
     tickets: TicketsModel | None = None
@@ -196,7 +198,8 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
     freezes = [freeze_of(given_freeze, zone) for given_freeze in model.freezes or ()]
     if whole("freezes"):
         for place, one in enumerate(freezes):
-            wrong_freeze = [one] if isinstance(one, tuple) else freeze_wrong(one, names) if are_jobs else ()
+            frozen = [*names, *_names_of(tree, "campaigns")]
+            wrong_freeze = [one] if isinstance(one, tuple) else freeze_wrong(one, frozen) if are_jobs else ()
             problems += [_wrong(tree, ("freezes", place), wrong) for wrong in wrong_freeze]
     if whole("holidays"):
         problems += [_wrong(tree, ("holidays",), wrong) for wrong in holidays_wrong(model.holidays)]
@@ -213,6 +216,15 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
     problems += [
         _wrong(tree, ("ticket_systems", name), wrong) for name, wrong in systems_wrong if whole("ticket_systems", name)
     ]
+    campaigns = {}
+    for name, campaign in (model.campaigns or {}).items():
+        block = campaign or CampaignModel()
+        playbook = _playbook(block.playbook, path.parent) if block.playbook else None
+        campaigns[name] = spec_of(name, block, _sources(block.inventory, path.parent), playbook)
+        if whole("campaigns", name):
+            for at, *wrong_there in campaign_wrong(name, block, names):
+                what, expected, found, remedy = wrong_there
+                problems.append(_wrong(tree, ("campaigns", *at), ("", what, expected, found, remedy)))
     problems += _unreadable_inventories(tree, model, path.parent)
     hours, days_off = model.business_hours or HoursModel(), holidays if model.holidays else None
     sla = None
@@ -234,6 +246,7 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         store_url=_store_url(store.url, path.parent),
         time_zone=zone,
         jobs=jobs,
+        campaigns=campaigns,
         freezes=tuple(one for one in freezes if not isinstance(one, tuple)),
         policy=_policy(model.tickets or TicketsModel()),
         sla=sla,
@@ -298,16 +311,18 @@ def _names_of(tree: Any, section: str) -> list[str]:
 def missing_playbooks(path: Path, config: Config) -> list[Problem]:
     """Jobs of a file that cannot run as long as their playbook is not there: no reason to refuse the rest of it."""
     tree, _ = _parse(path)
+    named = [("jobs", job.name, job.playbook) for job in config.jobs.values()]
+    named += [("campaigns", one.name, one.playbook) for one in config.campaigns.values()]
     return [
         Problem(
-            _line(tree, ("jobs", job.name, "playbook")),
-            f"jobs.{job.name}.playbook",
+            _line(tree, (section, name, "playbook")),
+            f"{section}.{name}.playbook",
             "the playbook is not there",
             f"the file {file}",
             "a folder" if file.is_dir() else "nothing of that name",
         )
-        for job in config.jobs.values()
-        for file in [paths.playbook_file(job.playbook)]
+        for section, name, playbook in named
+        for file in [paths.playbook_file(playbook)]
         if file is not None and not file.is_file()
     ]
 
@@ -591,6 +606,7 @@ def _sources(given: Sequence[str] | None, folder: Path) -> tuple[str, ...]:
 def _unreadable_inventories(tree: Any, model: FileModel, folder: Path) -> Iterator[Problem]:
     given: list[tuple[tuple[str, ...], list[str] | None]] = [(("inventory",), model.inventory)]
     given += [(("jobs", name, "inventory"), job.inventory) for name, job in (model.jobs or {}).items() if job]
+    given += [(("campaigns", name, "inventory"), one.inventory) for name, one in (model.campaigns or {}).items() if one]
     for place, sources in given:
         for source in _sources(sources, folder):
             if "," not in source and not os.access(source, os.R_OK):

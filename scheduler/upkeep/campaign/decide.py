@@ -1,0 +1,545 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a campaign does next, from how it stands. Pure and total: every state has an answer, each with why.
+
+:func:`decide` gives a run of one step over some hosts, a change of the campaign's own state, or a wait. Whoever carries
+it out keeps :func:`begun` before the run begins, and :func:`after` when it has ended; each in one transaction. Nothing
+else is remembered: after a crash the same call goes on, and a step whose outcome nobody knows is run again (steps are
+idempotent on the host).
+
+The rules, in order:
+
+1. Hosts at work are brought to their end first, whatever happens to the campaign: rolled back, put back into service.
+   Only those that were not changed yet are given up when it stops.
+2. A host that fails before it is changed is left out; after that it is rolled back, and quarantined when that fails.
+   One that does not answer is asked for lost_after, by its verify step, before anything is concluded.
+3. What must be undone is tried until it was seen done. While a host waits to be put back into service, no other is
+   taken out. A quarantined host that answers stays out of service: nobody has seen it well.
+4. The next batch begins when no host is at work, fewer hosts have failed than may, and what the batch is expected to
+   take, its way back included, fits before the window closes.
+5. A ring begins when the one before is through, has soaked, and its hosts were then verified once more.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..durations import shown
+from .model import (
+    ABORTED,
+    APPLIED,
+    BACK,
+    DONE,
+    DRAIN,
+    FAILED,
+    FINISHED,
+    FORWARD,
+    LEFT_OUT,
+    OK,
+    OUT,
+    PAUSED,
+    QUARANTINED,
+    REACHES,
+    REBOOTED,
+    RELEASE,
+    RELEASED,
+    REVERTED,
+    ROLLBACK,
+    ROLLED_BACK,
+    RUNNING,
+    SETTLED,
+    SNAPSHOT,
+    STOPPED,
+    UNDONE_BY,
+    UNDRAINED,
+    UNREACHABLE,
+    VERIFIED,
+    RingState,
+)
+from .rings import next_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ..calendar.windows import Span
+    from .model import Campaign, Host
+
+PAUSES = (0.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Seconds before a step is tried again, by how often it was; the last holds for all further ones."""
+SELDOM = 3600.0
+"""The same for a host whose turn is over, when all of those have passed: nothing waits for it."""
+GIVE_UP = 3
+"""Tries after which a snapshot that cannot be removed no longer keeps its host at work; it is tried on."""
+UNKNOWN = 5
+"""Runs without a word about a host after which it counts as one that does not answer."""
+REBOOTS = 3
+"""Reboots of which a host did not come back in time, after which it is quarantined although it answers in between."""
+GATE_AGAIN = 60.0
+"""Seconds after which a gate that failed is tried once more: a moment's trouble is no fault of the patch."""
+MARGIN = 1.25
+"""A batch is given this much more than it is expected to take (as jobs are: calendar/decide.py)."""
+USUAL = 60.0
+"""Seconds of a step of which nothing was measured and the plan says nothing."""
+USUAL_APPLY = 600.0
+USUAL_REBOOT = 300.0
+
+URGENCY = (ROLLBACK, "undrain", "prepare", "snapshot", "drain", "apply", "reboot", "verify", "cleanup")
+"""Which step goes first when hosts are at different ones: broken services, then what is out of service, then who is
+behind."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Carry out one step over some hosts."""
+
+    step: str
+    hosts: tuple[str, ...]
+    ring: int | None
+    why: str
+    batch: int | None = None
+    """The number of the batch that begins with it."""
+    gate: bool = False
+
+
+@dataclass(frozen=True)
+class Become:
+    """The campaign is now this one; nothing is to be carried out for it."""
+
+    campaign: Campaign
+    why: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing is to be done before ``until`` (infinity: before a person does something)."""
+
+    until: float
+    why: str
+    stuck: bool = False
+    """Whether a person must look: it will not go on by itself."""
+
+
+Decision = Run | Become | Wait
+
+
+def decide(campaign: Campaign, now: float, spans: Sequence[Span], frozen: Mapping[str, float]) -> Decision:
+    """What to do now.
+
+    ``spans``: when its windows are open, less the freezes of all hosts, from now on, in order. ``frozen``: hosts that
+    must not be changed now, and until when.
+    """
+    settled = _settle(campaign, now)
+    if settled is not None:
+        return settled
+    due: list[tuple[str, Host]] = []
+    later: list[tuple[float, str, Host]] = []
+    for host in campaign.hosts:
+        step = next_step(campaign, host)
+        if step is not None and host.retry_at <= now:
+            due.append((step, host))
+        elif step is not None:
+            later.append((host.retry_at, step, host))
+    if due:
+        step = min((step for step, _ in due), key=URGENCY.index)
+        hosts = [host for its, host in due if its == step]
+        rings = {host.ring for host in hosts}
+        return Run(step, tuple(host.name for host in hosts), min(rings, default=None, key=_ring), _why(step, hosts))
+    retry = min(later, default=None, key=lambda one: one[0])
+    if campaign.state == RUNNING:
+        working = [host for host in campaign.hosts if host.at_work]
+        if not working:
+            if campaign.ending:
+                return Become(replace(campaign, state=campaign.ending, ending=""), campaign.why)
+            ahead = _ahead(campaign, now, spans, frozen)
+            if retry is None or not isinstance(ahead, Wait) or ahead.until <= retry[0]:
+                return ahead
+            return replace(ahead, until=retry[0])
+        if retry is not None:
+            return Wait(retry[0], _retrying(retry[1], retry[2]), stuck=retry[2].tries >= GIVE_UP)
+    if retry is not None:
+        return Wait(retry[0], _retrying(retry[1], retry[2]))
+    return Wait(math.inf, campaign.why)
+
+
+def _ring(ring: int | None) -> int:
+    return -1 if ring is None else ring
+
+
+def next_step(campaign: Campaign, host: Host) -> str | None:
+    """The step that a host needs next, in whatever state the campaign is; None: none."""
+    if host.settled:
+        if DRAIN in host.undo and (host.state != QUARANTINED or host.lost):
+            return UNDONE_BY[DRAIN]
+        return UNDONE_BY[SNAPSHOT] if SNAPSHOT in host.undo and host.state != QUARANTINED else None
+    if host.way == RELEASE:
+        return _release_step(host)
+    if host.batch is None:
+        return None
+    if host.way == OUT:
+        return next((UNDONE_BY[what] for what in (DRAIN, SNAPSHOT) if what in host.undo), None)
+    if host.way == BACK:
+        return _step_back(campaign, host)
+    if host.silent_since is not None and host.state in (APPLIED, REBOOTED):
+        return "verify"  # whether it has come back, before anything is concluded
+    return next(iter(_left(campaign, host)), None)
+
+
+def _left(campaign: Campaign, host: Host) -> Iterable[str]:
+    """The steps of its way that a host has still before it."""
+    way = campaign.spec.way()
+    reached = next((place for place, step in enumerate(way, 1) if REACHES[step] == host.state), 0)
+    return way[reached:]
+
+
+def _step_back(campaign: Campaign, host: Host) -> str | None:
+    if host.state == REVERTED:
+        return "verify"
+    if host.state == VERIFIED and DRAIN in host.undo:
+        return UNDONE_BY[DRAIN]
+    if host.state in (VERIFIED, UNDRAINED):
+        return UNDONE_BY[SNAPSHOT] if SNAPSHOT in host.undo else None
+    return ROLLBACK
+
+
+def _release_step(host: Host) -> str | None:
+    if not host.verified:
+        return "verify"
+    return next((UNDONE_BY[what] for what in (DRAIN, SNAPSHOT) if what in host.undo), None)
+
+
+def _why(step: str, hosts: Sequence[Host]) -> str:
+    if step == ROLLBACK:
+        return hosts[0].why
+    if any(host.tries for host in hosts):
+        return "tried again"
+    return ""
+
+
+def _retrying(step: str, host: Host) -> str:
+    silent = f"{host.name} does not answer" if host.silent_since is not None else f"{host.name} waits for {step}"
+    return f"{silent}; tried {host.tries} {'time' if host.tries == 1 else 'times'}" + (f": {host.why}" * bool(host.why))
+
+
+# --- the campaign's own state -----------------------------------------------------------------------------------------
+
+
+def _settle(campaign: Campaign, now: float) -> Become | None:
+    """What follows from how the hosts stand, without a run; None: nothing."""
+    changed = {host.name: new for host in campaign.hosts if (new := _settled(campaign, host, now)) is not host}
+    if changed:
+        return Become(
+            with_hosts(campaign, changed.values()), "; ".join(f"{one.name}: {one.state}" for one in changed.values())
+        )
+    if campaign.state != RUNNING:
+        return None
+    if campaign.ending in ("", PAUSED):
+        why = _must_stop(campaign)
+        if why:
+            return Become(replace(campaign, ending=STOPPED, why=why), why)
+    if campaign.ending in (STOPPED, ABORTED):
+        given_up = [
+            replace(host, way=OUT, why=campaign.why, tries=0, retry_at=0.0)
+            for host in campaign.hosts
+            if host.at_work and host.way == FORWARD and not host.applying
+        ]
+        if given_up:
+            return Become(with_hosts(campaign, given_up), campaign.why)
+    return None
+
+
+def _settled(campaign: Campaign, host: Host, now: float) -> Host:
+    """A host that has come to its end by itself, or the same."""
+    spec = campaign.spec
+    if host.settled:
+        return host
+    if host.batch is None:
+        if campaign.state != RUNNING or host.ring is None or host.cluster is None:
+            return host
+        broken = next((one for one in campaign.hosts if one.cluster == host.cluster and one.failed), None)
+        if broken is None:
+            return host
+        return _reach(host, LEFT_OUT, now, f"{broken.name} of its group failed: the others are left as they are")
+    lost = host.silent_since is not None and now - host.silent_since >= spec.lost_after
+    if lost and host.silent_since is not None:
+        silent = f"no answer for {shown(now - host.silent_since)}"
+        if host.way == RELEASE:
+            return _back_to_quarantine(host, silent)
+        return _quarantined(host, f"{silent}: {host.why}" if host.why else silent, now, lost=True)
+    left_over = SNAPSHOT in host.undo and host.tries >= GIVE_UP and DRAIN not in host.undo
+    if host.way == RELEASE:
+        if host.verified and (not host.undo or left_over):
+            return _reach(replace(host, way=FORWARD), RELEASED, now, host.why)
+    elif host.way == OUT:
+        if not host.undo or left_over:
+            return _reach(host, LEFT_OUT, now, host.why)
+    elif host.way == BACK:
+        if not spec.rollback and host.state not in (REVERTED, VERIFIED, UNDRAINED):
+            return _quarantined(host, host.why, now)
+        if host.state in (VERIFIED, UNDRAINED) and (
+            not host.undo or (left_over and host.state in (VERIFIED, UNDRAINED))
+        ):
+            return _reach(host, ROLLED_BACK, now, host.why)
+    elif not list(_left(campaign, host)) or (left_over and host.state == UNDRAINED):
+        return _reach(host, DONE, now, host.why)
+    return host
+
+
+def _must_stop(campaign: Campaign) -> str:
+    """Why no further batch may begin; "" when it may."""
+    if campaign.failures > campaign.allowed:
+        bad = [host for host in campaign.hosts if host.failed]
+        named = ", ".join(host.name for host in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+        return f"{len(bad)} failed ({named}), {campaign.allowed} may (max_failures: {campaign.spec.max_failures})"
+    for number, ring in enumerate(campaign.spec.rings):
+        hosts = [host for host in campaign.hosts if host.ring == number]
+        bad = [host for host in hosts if host.failed]
+        is_over = bool(campaign.rings) and campaign.rings[number].over is not None
+        through = [host for host in hosts if not host.settled or (host.state == DONE and not host.failed)]
+        if campaign.failures > 0 and bad and not is_over and not through:
+            return f"no host of the ring {ring.name} came through"
+    return ""
+
+
+def _ahead(campaign: Campaign, now: float, spans: Sequence[Span], frozen: Mapping[str, float]) -> Decision:
+    """The next batch, soak or gate; when no host is at work."""
+    rings = campaign.rings or tuple(RingState() for _ in campaign.spec.rings)
+    for number, ring in enumerate(rings):
+        name = campaign.spec.rings[number].name
+        members = [host for host in campaign.hosts if host.ring == number]
+        if any(not host.settled for host in members):
+            return _begin(campaign, number, now, spans, frozen)
+        if ring.over is None:
+            changed = replace(ring, over=now)
+            return Become(_with_ring(campaign, rings, number, changed), f"the ring {name} is through")
+        behind = any(host.ring is not None and host.ring > number and not host.settled for host in campaign.hosts)
+        if not behind or ring.gated is not None:
+            continue
+        well = tuple(host.name for host in members if host.state == DONE and not host.failed)
+        if not well:
+            return Become(_with_ring(campaign, rings, number, replace(ring, gated=now)), f"nothing of {name} to watch")
+        soaked = ring.over + campaign.spec.soak_of(number)
+        if now < soaked:
+            return Wait(soaked, f"the ring {name} soaks")
+        if now < ring.retry_at:
+            return Wait(ring.retry_at, f"the gate behind {name} is tried once more: {campaign.why}")
+        return Run("verify", well, number, f"the gate behind {name}", gate=True)
+    return Become(replace(campaign, state=FINISHED, why=""), "all rings are through")
+
+
+def _begin(campaign: Campaign, ring: int, now: float, spans: Sequence[Span], frozen: Mapping[str, float]) -> Run | Wait:
+    name = campaign.spec.rings[ring].name
+    batch = next_batch(campaign, ring, frozen)
+    if not batch:
+        waiting = [until for host, until in frozen.items() if any(one.name == host for one in campaign.hosts)]
+        until = min((at for at in waiting if at > now), default=math.inf)
+        return Wait(until, f"the hosts of {name} whose turn it is are frozen", stuck=math.isinf(until))
+    need = expected(campaign, batch)
+    number = max((host.batch for host in campaign.hosts if host.batch is not None), default=0) + 1
+    run = Run(campaign.spec.way()[0], tuple(host.name for host in batch), ring, "", batch=number)
+    longest = 0.0
+    for opened, closed in spans:
+        if max(opened, now) + need <= closed:
+            if opened <= now:
+                return run
+            return Wait(
+                opened, f"the next batch takes up to {shown(need)}, its way back included: it waits for a window"
+            )
+        longest = max(longest, closed - max(opened, now))
+    return Wait(
+        max((closed for _, closed in spans if closed > now), default=now + 3600.0),
+        f"no window has room: the next batch takes up to {shown(need)}, its way back included; "
+        f"the longest one has {shown(longest)}",
+        stuck=True,
+    )
+
+
+def expected(campaign: Campaign, batch: Iterable[Host]) -> float:
+    """Seconds that a batch takes at most, its way back included; measured by earlier batches, else by its plans."""
+    hosts = list(batch)
+    took = campaign.measured
+
+    def planned(what: str, usual: float) -> float:
+        return max((host.seconds.get(what, usual) for host in hosts), default=usual)
+
+    usual = {"apply": planned("apply", USUAL_APPLY), "prepare": planned("download", USUAL), "reboot": USUAL}
+    if any(host.reboot for host in hosts):
+        usual["reboot"] = planned("reboot", USUAL_REBOOT)
+    steps = {step: took.get(step, usual.get(step, USUAL)) for step in campaign.spec.way()}
+    back = took.get(ROLLBACK, steps.get("apply", USUAL_APPLY)) + steps.get("reboot", 0.0) + steps.get("verify", 0.0)
+    return MARGIN * (sum(steps.values()) + (back if campaign.spec.rollback else 0.0))
+
+
+# --- what a run does to the campaign ----------------------------------------------------------------------------------
+
+
+def begun(campaign: Campaign, run: Run) -> Campaign:
+    """How it stands when a run is about to begin: what it may leave behind is written down before."""
+    changed = []
+    for host in _hosts_of(campaign, run.hosts):
+        batch = host.batch if run.batch is None else run.batch
+        undo = host.undo | {run.step} if run.step in UNDONE_BY else host.undo
+        unwell = run.step in ("apply", "reboot", ROLLBACK)
+        applying = host.applying or run.step == "apply"
+        changed.append(replace(host, batch=batch, undo=undo, applying=applying, verified=host.verified and not unwell))
+    return with_hosts(campaign, changed)
+
+
+def after(
+    campaign: Campaign, run: Run, outcomes: Mapping[str, str], now: float, whys: Mapping[str, str] | None = None
+) -> Campaign:
+    """How it stands when a run has ended. ``outcomes``: by host; of a host that is not in it nobody knows.
+
+    ``whys``: for hosts that did not succeed, what they said.
+    """
+    whys = whys or {}
+    if run.gate:
+        return _after_gate(campaign, run, outcomes, now, whys)
+    changed = []
+    for host in _hosts_of(campaign, run.hosts):
+        outcome = outcomes.get(host.name)
+        why = whys.get(host.name, "") or (f"{run.step}: {outcome}" if outcome in (FAILED, UNREACHABLE) else "")
+        if outcome == OK:
+            changed.append(_succeeded(campaign, host, run.step, now))
+        elif outcome == FAILED:
+            changed.append(_failed(host, run.step, now, why))
+        elif outcome == UNREACHABLE or host.tries + 1 >= UNKNOWN:
+            why = why or f"{run.step}: its outcome is not known"
+            changed.append(_silent(host, run.step, now, why))
+        else:
+            changed.append(_again(host, now, "", PAUSES[min(host.tries, len(PAUSES) - 1)]))
+    return with_hosts(campaign, changed)
+
+
+def _after_gate(
+    campaign: Campaign, run: Run, outcomes: Mapping[str, str], now: float, whys: Mapping[str, str]
+) -> Campaign:
+    assert run.ring is not None
+    rings = campaign.rings or tuple(RingState() for _ in campaign.spec.rings)
+    ring, name = rings[run.ring], campaign.spec.rings[run.ring].name
+    unwell = [host for host in run.hosts if outcomes.get(host) != OK]
+    if not unwell:
+        return replace(_with_ring(campaign, rings, run.ring, replace(ring, gated=now)), why="")
+    unknown = all(host not in outcomes for host in unwell)
+    tries = ring.tries + 1
+    why = f"the gate behind {name}: not well after the soak: {', '.join(unwell[:5])}"
+    if tries < (UNKNOWN if unknown else 2):
+        again = replace(ring, tries=tries, retry_at=now + GATE_AGAIN)
+        return replace(_with_ring(campaign, rings, run.ring, again), why=why)
+    hosts = [
+        replace(host, failed=True, verified=False, why=whys.get(host.name, "not well after the soak"))
+        for host in _hosts_of(campaign, unwell)
+    ]
+    stopped = replace(campaign, ending=STOPPED, why=why)
+    # Should a person let it go on, the others are asked once more.
+    return with_hosts(_with_ring(stopped, rings, run.ring, replace(ring, tries=0, retry_at=0.0)), hosts)
+
+
+def _succeeded(campaign: Campaign, host: Host, step: str, now: float) -> Host:
+    is_probe = host.silent_since is not None and next(iter(_left(campaign, host)), "") != "verify"
+    kept = replace(host, tries=0, retry_at=0.0, silent_since=None)
+    if step in UNDONE_BY.values():
+        undone = frozenset(what for what in host.undo if UNDONE_BY[what] != step)
+        kept = replace(kept, undo=undone)
+        if kept.settled or kept.way in (OUT, RELEASE):
+            return kept
+        if step == UNDONE_BY[DRAIN]:
+            return _reach(kept, UNDRAINED, now, kept.why)
+        return _reach(kept, UNDRAINED, now, kept.why) if kept.way == BACK else _reach(kept, DONE, now, kept.why)
+    if kept.way == RELEASE:
+        return replace(kept, verified=True, lost=False)
+    if step == ROLLBACK:
+        return _reach(kept, REVERTED, now, kept.why)
+    if step == "verify" and kept.way == FORWARD and is_probe:
+        # It has come back. What was under way when it fell silent is done again; how often that was is not forgotten.
+        return replace(kept, tries=host.tries)
+    if step == "verify":
+        return replace(_reach(kept, VERIFIED, now, kept.why), verified=True)
+    return _reach(kept, REACHES[step], now, "")
+
+
+def _failed(host: Host, step: str, now: float, why: str) -> Host:
+    kept = replace(host, silent_since=None, why=why)
+    if step in UNDONE_BY.values():
+        return _again(kept, now, why)
+    if host.way == RELEASE:
+        return _back_to_quarantine(kept, why)
+    if step == ROLLBACK or (step == "verify" and host.way == BACK):
+        return _quarantined(kept, why, now)
+    way = BACK if host.applying else OUT
+    return replace(kept, way=way, failed=True, tries=0, retry_at=0.0)
+
+
+def _silent(host: Host, step: str, now: float, why: str) -> Host:
+    """It did not answer."""
+    if step in UNDONE_BY.values():
+        return _again(host, now, why)
+    if host.way == FORWARD and not host.applying:
+        # Nothing was changed: it is asked once more, for a connection breaks now and then.
+        return _failed(host, step, now, why) if host.tries else _again(host, now, why)
+    if host.way == RELEASE:
+        return _back_to_quarantine(host, why)
+    since = now if host.silent_since is None else host.silent_since
+    tried = _again(replace(host, silent_since=since), now, why)
+    if step == "reboot" and host.silent_since is None and tried.tries >= REBOOTS:
+        return _quarantined(tried, "it did not come back in time from one reboot after another", now)
+    return tried
+
+
+def _again(host: Host, now: float, why: str, pause: float | None = None) -> Host:
+    tries = host.tries + 1
+    wait = PAUSES[min(tries, len(PAUSES) - 1)] if pause is None else pause
+    wait = SELDOM if host.settled and tries > len(PAUSES) else wait
+    return replace(host, tries=tries, retry_at=now + wait, why=why or host.why)
+
+
+def _quarantined(host: Host, why: str, now: float, *, lost: bool = False) -> Host:
+    kept = replace(host, failed=True, lost=lost, verified=False, tries=0, retry_at=0.0, silent_since=None)
+    return _reach(kept, QUARANTINED, now, why)
+
+
+def _back_to_quarantine(host: Host, why: str) -> Host:
+    return replace(
+        host, way=FORWARD, state=QUARANTINED, verified=False, why=why, tries=0, retry_at=0.0, silent_since=None
+    )
+
+
+def _reach(host: Host, state: str, now: float, why: str) -> Host:
+    if state in SETTLED:
+        host = replace(host, tries=0, retry_at=0.0, silent_since=None)
+    return replace(host, state=state, why=why, times={**host.times, state: now})
+
+
+# --- what a person does -----------------------------------------------------------------------------------------------
+
+
+def release(campaign: Campaign, names: Iterable[str], *, unverified: bool = False) -> Campaign:
+    """Let hosts out of quarantine: verified first, unless a person says that they are well."""
+    hosts = [
+        replace(host, way=RELEASE, verified=unverified, lost=host.lost and not unverified, tries=0, retry_at=0.0)
+        for host in _hosts_of(campaign, names)
+        if host.state == QUARANTINED
+    ]
+    return with_hosts(campaign, hosts)
+
+
+def resumed(campaign: Campaign) -> Campaign:
+    """Let a paused or stopped campaign go on; the failures until now are forgiven."""
+    forgiven = campaign.forgiven + max(0, campaign.failures) if campaign.state == STOPPED else campaign.forgiven
+    return replace(campaign, state=RUNNING, ending="", why="", forgiven=forgiven)
+
+
+def with_hosts(campaign: Campaign, changed: Iterable[Host]) -> Campaign:
+    """The campaign with some of its hosts as they are now."""
+    new = {host.name: host for host in changed}
+    return replace(campaign, hosts=tuple(new.get(host.name, host) for host in campaign.hosts))
+
+
+def _with_ring(campaign: Campaign, rings: tuple[RingState, ...], number: int, ring: RingState) -> Campaign:
+    return replace(campaign, rings=(*rings[:number], ring, *rings[number + 1 :]))
+
+
+def _hosts_of(campaign: Campaign, names: Iterable[str]) -> list[Host]:
+    wanted = set(names)
+    return [host for host in campaign.hosts if host.name in wanted]
