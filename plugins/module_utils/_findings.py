@@ -51,6 +51,13 @@ OUTCOMES = ("passed", "failed", "cannot")
 PROOF_KEYS = ("check", "subject", "outcome", "started", "ended", "summary", "facts")
 """What a proof is made of, in the order in which :func:`proof` takes it."""
 
+PLAN_KEYS = ("subject", "id", "summary", "plan")
+"""What the record of a plan is made of, in the order in which :func:`plan` takes it."""
+PLAN_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[0-9a-f]{8,64}")
+"""The identity of a plan, made from what it does: to be matched in full."""
+PLAN_LIMIT = 1_000_000
+"""Characters of a plan, as text: some 3,000 packages. A larger one is dropped and says so."""
+
 # A line feed and a tab are no more than white space.
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 """Control characters (C0, DEL, C1: terminal escapes begin there), the marks that reorder or hide text, and lone
@@ -304,6 +311,46 @@ def proof_errors(candidate: Any) -> list[str]:
     return errors
 
 
+def plan(subject: str, plan_id: str, summary: str, planned: Mapping[str, Any]) -> dict[str, Any]:
+    """What is planned for a host, for a person to approve: cut and clean as a finding is.
+
+    ``subject`` is what the plan changes (``os``), ``plan_id`` its identity, and ``planned`` what the module that
+    carries it out takes. Of one beyond PLAN_LIMIT only that is told: it stands in the module's result, and cannot be
+    approved.
+
+    Raises ValueError as :func:`finding` does.
+    """
+    made = {
+        "subject": clean_line(subject, SUBJECT_LIMIT),
+        "id": plan_id,
+        "summary": clean_line(summary, SUMMARY_LIMIT),
+        "plan": plain(dict(planned)),
+    }
+    if len(str(made["plan"])) > PLAN_LIMIT:
+        made["plan"] = {"dropped": "the plan is larger than %d characters" % PLAN_LIMIT}
+    errors = plan_errors(made)
+    if errors:
+        raise ValueError("; ".join(errors))
+    return made
+
+
+def remade_plan(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan that somebody else made and :func:`plan_errors` lets pass, as :func:`remade`."""
+    return plan(*(candidate[key] for key in PLAN_KEYS))
+
+
+def plan_errors(candidate: Any) -> list[str]:
+    """What is wrong with a plan that somebody else made, as :func:`contract_errors`. What it plans is not looked at."""
+    if not isinstance(candidate, dict):
+        return ["a plan is a dictionary, this is %s" % _shown(candidate)]
+    errors = _text_errors(candidate, ("subject", "id", "summary"))
+    if isinstance(candidate.get("id"), str) and candidate["id"].strip() and not PLAN_ID.fullmatch(candidate["id"]):
+        errors.append("id is a word, a dash and hexadecimal digits, this is %s" % _shown(candidate["id"]))
+    if not isinstance(candidate.get("plan"), dict):
+        errors.append("plan is a dictionary, this is %s" % _shown(candidate.get("plan")))
+    return errors
+
+
 def _bounded(facts: dict[str, Any]) -> dict[str, Any]:
     """Facts within FACTS_LIMIT: an auditor who cannot have the longest of them still has the others."""
     sizes = {key: len(key) + len(str(value)) for key, value in facts.items()}
@@ -392,6 +439,7 @@ class Review:
         self.coverage: list[dict[str, str]] = []
         self.skipped: list[dict[str, str]] = []
         self.proofs: list[dict[str, Any]] = []
+        self.plans: list[dict[str, Any]] = []
 
     def found(
         self,
@@ -427,6 +475,10 @@ class Review:
         It is beside the findings, not in their place: a test that failed is a finding as well.
         """
         self.proofs.append(proof(check, subject, outcome, started, ended, summary, facts))
+
+    def plan(self, subject: str, plan_id: str, summary: str, planned: Mapping[str, Any]) -> None:
+        """Record what is planned, for a person to approve; the arguments are those of :func:`plan`."""
+        self.plans.append(plan(subject, plan_id, summary, planned))
 
     def skip(self, check: str, why: str, how_to_force: str = "") -> None:
         """Record that a check does not apply here, why, and how to have it all the same. It is not covered."""
@@ -468,8 +520,14 @@ class Review:
     def result(self) -> dict[str, Any]:
         """The part of a module's result that the contract asks for."""
         # Not named "skipped": Ansible takes a result in which that is true for a task that did not run, and drops it.
-        told = {"findings": self.findings, "coverage": self.coverage, "not_applicable": self.skipped}
-        return dict(told, proofs=self.proofs) if self.proofs else told
+        told: dict[str, Any] = {
+            "findings": self.findings, "coverage": self.coverage, "not_applicable": self.skipped,
+        }  # fmt: skip
+        if self.proofs:
+            told["proofs"] = self.proofs
+        if self.plans:
+            told["plans"] = self.plans
+        return told
 
 
 def places(error: BaseException) -> list[str]:

@@ -13,6 +13,7 @@ Records, by their ``type``:
 ``finding``   ``host``, ``finding`` (the contract's dictionary)
 ``coverage``  ``host``, ``coverage`` (a list of the contract's entries)
 ``proof``     ``host``, ``proof`` (the contract's dictionary)
+``plan``      ``host``, ``plan`` (the contract's dictionary: what is planned for the host, for a person to approve)
 ``host``      last but one, for each host: ``host``, ``state`` (ok | failed | unreachable), and its tasks ``ok``,
               ``changed``, ``failed``
 ``end``       last: ``finished`` (seconds since the epoch), ``state`` (a run's state, see STATES). A file without it
@@ -33,9 +34,11 @@ from ._findings import (
     contract_errors,
     coverage_errors,
     finding,
+    plan_errors,
     proof_errors,
     redact,
     remade,
+    remade_plan,
     remade_proof,
 )
 
@@ -117,7 +120,9 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
             kept.append({key: clean_line(entry[key], 200) for key in ("check", "subject")})
             errors = coverage_errors(kept[-1])  # cleaning may have left nothing of it
         broken.extend(errors)
-    proofs, errors = _proofs(host, result.get("proofs", []))
+    proofs, errors = _made(host, "proof", result.get("proofs", []))
+    broken.extend(errors)
+    plans, errors = _made(host, "plan", result.get("plans", []))
     broken.extend(errors)
     # Of a module that breaks the contract nothing good is believed.
     yield from (record for record in proofs if not broken or record["proof"]["outcome"] != "passed")
@@ -134,23 +139,28 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
             {"task": task},
         )
     else:
+        yield from plans
         yield _coverage(host, [*kept, {"check": CONTRACT_BROKEN, "subject": action}])
 
 
-def _proofs(host: str, candidates: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    """The records of proofs, and what is wrong with those that are none."""
+_MADE = {"proof": (proof_errors, remade_proof), "plan": (plan_errors, remade_plan)}
+
+
+def _made(host: str, kind: str, candidates: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records of proofs or plans, and what is wrong with those that are none."""
     if not isinstance(candidates, list):
-        return [], ["proofs is a list, this is %s" % type(candidates).__name__]
+        return [], ["%ss is a list, this is %s" % (kind, type(candidates).__name__)]
+    errors_of, made_anew = _MADE[kind]
     records: list[dict[str, Any]] = []
     broken: list[str] = []
     for number, candidate in enumerate(candidates):
-        errors = proof_errors(candidate)
+        errors = errors_of(candidate)
         if not errors:
             try:
-                records.append({"type": "proof", "host": host, "proof": remade_proof(candidate)})
+                records.append({"type": kind, "host": host, kind: made_anew(candidate)})
             except (ValueError, RecursionError) as error:
                 errors = [str(error)]
-        broken.extend("proof %d: %s" % (number + 1, error) for error in errors)
+        broken.extend("%s %d: %s" % (kind, number + 1, error) for error in errors)
     return records, broken
 
 

@@ -36,13 +36,19 @@ class Package:
     want: str
     flag: str
     state: str
+    source: str = ""
+    """The source package that it was built from."""
+    source_version: str = ""
+    """The version of that; a rebuild has another one of its own."""
+    size: int | None = None
+    """KiB that it takes, as its maker says."""
 
     @property
     def installed(self) -> bool:
         return self.state == "installed"
 
 
-_STATUS_FIELD = re.compile(r"^(Package|Status|Version|Architecture): ?(.*)$", re.M)
+_STATUS_FIELD = re.compile(r"^(Package|Status|Version|Architecture|Source|Installed-Size): ?(.*)$", re.M)
 
 
 def parse_status(text: str) -> tuple[list[Package], list[str]]:
@@ -62,7 +68,12 @@ def parse_status(text: str) -> tuple[list[Package], list[str]]:
         if not PACKAGE_NAME.match(name):
             wrong.append("dpkg's status file has a package with an impossible name: %s" % name[:80])
             continue
-        package = Package(name, fields.get("Architecture", "").strip(), fields.get("Version", "").strip(), *words)
+        version = fields.get("Version", "").strip()
+        source, source_version = source_of(name, version, fields.get("Source", ""))
+        size = fields.get("Installed-Size", "").strip()
+        want, flag, state = words
+        arch, kib = fields.get("Architecture", "").strip(), int(size) if size.isdigit() else None
+        package = Package(name, arch, version, want, flag, state, source, source_version, kib)
         if package.installed and not package.version:
             wrong.append("%s is installed without a version in dpkg's status file" % name)
             continue
@@ -71,6 +82,12 @@ def parse_status(text: str) -> tuple[list[Package], list[str]]:
     if not text.endswith("\n"):
         wrong.append("dpkg's status file ends in the middle of a line")
     return packages, wrong
+
+
+def source_of(name: str, version: str, field: str) -> tuple[str, str]:
+    """Name and version of a package's source, by its ``Source`` field (``openssl (3.0.17-1)``; empty: the same)."""
+    source, _blank, given = field.strip().partition(" ")
+    return source or name, given.strip("() ") or version
 
 
 def unsettled(packages: list[Package]) -> list[str]:
@@ -421,6 +438,101 @@ def parse_plan(text: str) -> Plan:
             len(plan.removed),
         )
     return plan
+
+
+# -- apt-get --simulate install ----------------------------------------------
+
+
+@dataclass
+class Step:
+    """One line of a simulation: what would happen to one package. ``old`` and ``new`` are empty where there is none."""
+
+    name: str
+    arch: str
+    """Empty for a removal, of which apt does not say it."""
+    old: str
+    new: str
+    origin: str = ""
+
+
+_SIMULATED = re.compile(r"^(Inst|Remv) (\S+)(?: \[([^\]\s]+)\])?(?: \((\S+)(?: (.*?))? \[(\S+?)\]\))?")
+_COUNTED = re.compile(
+    r"^(\d+) upgraded, (\d+) newly installed, (?:(\d+) reinstalled, )?(?:(\d+) downgraded, )?(\d+) to remove", re.M
+)
+_COUNTED_3 = re.compile(
+    r"Upgrading: (\d+), Installing: (\d+), (?:Reinstalling: (\d+), )?(?:Downgrading: (\d+), )?Removing: (\d+),"
+)
+
+
+def parse_simulation(text: str) -> tuple[list[Step], bool]:
+    """What ``apt-get --simulate install`` would do, in its order, and whether that agrees with its own count."""
+    steps = []
+    for line in text.splitlines():
+        match = _SIMULATED.match(line)
+        if not match:
+            continue
+        verb, name, old, new, origin, arch = match.groups()
+        name, _colon, foreign = name.partition(":")
+        if verb == "Remv":
+            steps.append(Step(name, foreign, old or "", ""))
+        elif new:
+            # "Debian-Security:12/stable-security, Debian:12.1/stable"
+            steps.append(Step(name, foreign or arch or "", old or "", new, (origin or "").split(",")[0].strip()))
+    match = _COUNTED.search(text) or _COUNTED_3.search(text)
+    if not match:
+        return steps, False
+    upgraded, installed, reinstalled, downgraded, removed = (int(number or 0) for number in match.groups())
+    changed = [step for step in steps if step.new and step.old]
+    agrees = (
+        len(changed) >= upgraded + downgraded
+        and len(changed) <= upgraded + downgraded + reinstalled
+        and sum(not step.old for step in steps) == installed
+        and sum(not step.new for step in steps) == removed
+    )
+    return steps, agrees
+
+
+def refusal(out: str, err: str) -> list[str]:
+    """Why apt-get would not do it: the lines that name packages, then its errors."""
+    named, listing = [], False
+    for line in out.splitlines():
+        if line.startswith("The following packages have unmet dependencies"):
+            listing = True
+        elif listing and line.startswith(" "):
+            named.append(" ".join(line.split()))
+        elif line.strip():
+            listing = False
+    return named + [line for line in err.splitlines() if line.startswith("E:")]
+
+
+# -- apt-cache show ----------------------------------------------------------
+
+
+@dataclass
+class Record:
+    """What an archive's list says of one version of a package."""
+
+    name: str
+    arch: str
+    version: str
+    source: str
+    source_version: str
+    download: int | None
+    """Bytes of its file."""
+    size: int | None
+    """KiB that it takes once installed."""
+
+
+def parse_records(text: str) -> list[Record]:
+    """``apt-cache show NAME=VERSION…``"""
+    records = []
+    for stanza in stanzas(text):
+        name, version = stanza.get("package", ""), stanza.get("version", "")
+        if name and version:
+            source, source_version = source_of(name, version, stanza.get("source", ""))
+            sizes = [int(stanza[key]) if stanza.get(key, "").isdigit() else None for key in ("size", "installed-size")]
+            records.append(Record(name, stanza.get("architecture", ""), version, source, source_version, *sizes))
+    return records
 
 
 # -- apt-get update ----------------------------------------------------------

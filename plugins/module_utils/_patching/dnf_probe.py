@@ -26,11 +26,17 @@ LOCKLIST = "/etc/dnf/plugins/versionlock.list"
 HISTORY = "/var/lib/dnf/history.sqlite"
 
 
-def source():
+def text():
     # type: () -> str
     """The text of this file, as Python 3.6 takes it."""
-    text = __loader__.get_source(__name__)  # type: ignore[name-defined] # set by whatever imported this
-    return str(text).replace("from __future__ import annotations\n", "") + "\nmain()\n"
+    own = __loader__.get_source(__name__)  # type: ignore[name-defined] # set by whatever imported this
+    return str(own).replace("from __future__ import annotations\n", "")
+
+
+def source():
+    # type: () -> str
+    """The text of this file with the call that begins it."""
+    return text() + "\nmain()\n"
 
 
 def main():
@@ -44,9 +50,10 @@ def main():
     json.dump(answer, sys.stdout)
 
 
-def ask(settings, logs):
+def opened(settings, logs):
     # type: (Any, str) -> Any
-    """Everything; what fails stands in "problems" as [why, what to do, [lines]]."""
+    """dnf with what it knows, or None, and the answer so far: what fails stands in "problems" as [why, what to do,
+    [lines]]."""
     import dnf  # type: ignore[import-not-found] # of the host that this text is sent to
 
     base = dnf.Base()
@@ -75,8 +82,17 @@ def ask(settings, logs):
     if not with_lock(lambda: load(base), settings, answer, "updates"):
         answer["problems"]["database"] = answer["problems"]["updates"]
         answer["problems"].setdefault("repositories", answer["problems"]["updates"])
-        return answer
+        return None, answer
     answer["repositories"] = [describe(base, repository, errors) for repository in repositories]
+    return base, answer
+
+
+def ask(settings, logs):
+    # type: (Any, str) -> Any
+    """Everything; what fails stands in "problems" as [why, what to do, [lines]]."""
+    base, answer = opened(settings, logs)
+    if base is None:
+        return answer
     import hawkey  # type: ignore[import-not-found] # as dnf
 
     # An exclude hides installed packages too.
@@ -333,13 +349,20 @@ def core_updated(installed, boot):
     """Packages after whose update a reboot is due, and that were installed since the boot."""
     if not boot:
         return []
+    names = need_reboot()
+    return sorted({str(package) for package in installed.filter(name=sorted(names)) if package.installtime > boot})
+
+
+def need_reboot():
+    # type: () -> Any
+    """Names of the packages after whose update a reboot is due."""
     names = set(NEED_REBOOT)
     if os.path.isdir(NEED_REBOOT_FOLDER):
         for file in sorted(os.listdir(NEED_REBOOT_FOLDER)):
             if file.endswith(".conf"):
                 with open(os.path.join(NEED_REBOOT_FOLDER, file), encoding="utf-8", errors="replace") as lines:
                     names.update(line.strip() for line in lines if line.strip())
-    return sorted({str(package) for package in installed.filter(name=sorted(names)) if package.installtime > boot})
+    return names
 
 
 def take_history(base, settings, answer):

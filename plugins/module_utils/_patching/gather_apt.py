@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._host import AS_ROOT
 from . import apt_parse as parse
-from .model import Hold, Lock, Managed, Problem, Repository, Update
+from .model import Hold, Installed, Lock, Managed, Problem, Repository, Update
 from .versions import compare_deb
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
     settings = parse.parse_config(ran.out)
     if ran.rc != 0 or not settings:
         # A broken file in apt.conf.d stops every apt command; what follows reads files from their usual places.
-        known.updates_problem = _failed(
+        known.updates_problem = failed(
             "apt-config dump", ran, "Correct the file that it names, then run: apt-config dump"
         )
         settings = {}
@@ -60,6 +60,12 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
     packages = _database(host, known, native)
     known.names = {package.name for package in packages if package.installed}
     known.packages = len(known.names)
+    known.native = native
+    known.installed = [
+        Installed(p.name, p.arch, p.version, p.source, p.source_version, None if p.size is None else p.size * 1024)
+        for p in packages
+        if p.installed
+    ]
 
     fresh = bool(options["refresh"] and not options.get("check_mode")) and _refresh(host, known, options)
     sources, releases = _repositories(host, known, settings, etc, lists.rstrip("/"), options)
@@ -75,7 +81,7 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
     return known
 
 
-def _failed(command: str, ran: Ran, remedy: str) -> Problem:
+def failed(command: str, ran: Ran, remedy: str) -> Problem:
     """A command that did not do what it was asked for."""
     if ran.rc == 127:
         why = "%s is not there" % command.split(" ", 1)[0]
@@ -187,7 +193,7 @@ def _refresh(host: Host, known: Managed, options: Mapping[str, Any]) -> bool:
     # What a repository is to blame for is told of that repository, and apt's summary of it adds nothing.
     other = [message for message in said.other if "failed to download" not in message]
     if ran.rc != 0 and (other or not known.repositories):
-        known.refresh_problem = _failed("apt-get update", ran, "Run it by hand and read what it says: apt-get update")
+        known.refresh_problem = failed("apt-get update", ran, "Run it by hand and read what it says: apt-get update")
     return ran.rc == 0 and not known.repositories
 
 
@@ -391,7 +397,7 @@ def _policies(host: Host, known: Managed, names: list[str]) -> dict[str, parse.P
         ran = _ask(host, known, ["apt-cache", "-q", "policy", *asked])
         found = parse.parse_policy(ran.out)
         if ran.rc != 0 or ran.truncated or not found:
-            known.updates_problem = _failed(
+            known.updates_problem = failed(
                 "apt-cache policy", ran, "Run it by hand and read what it says: apt-cache policy"
             )
             return {}
@@ -505,9 +511,7 @@ def _planned(host: Host, known: Managed, arguments: list[str]) -> tuple[parse.Pl
     command = "apt-get %s" % arguments[-1]
     ran = _ask(host, known, ["apt-get", *arguments])
     if ran.rc != 0 or ran.truncated:
-        return None, _failed(
-            command, ran, "Run it by hand and read what it says: apt-get --simulate %s" % arguments[-1]
-        )
+        return None, failed(command, ran, "Run it by hand and read what it says: apt-get --simulate %s" % arguments[-1])
     plan = parse.parse_plan(ran.out)
     if not plan.complete:
         return None, Problem(

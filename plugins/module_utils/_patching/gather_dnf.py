@@ -28,10 +28,10 @@ RPM_LOCK = "/var/lib/rpm/.rpm.lock"
 
 def present(host: Host) -> bool:
     """Whether dnf 4 is here."""
-    return _interpreter(host) is not None
+    return interpreter(host) is not None
 
 
-def _interpreter(host: Host) -> list[str] | None:
+def interpreter(host: Host) -> list[str] | None:
     """The command line of the Python that dnf itself runs with: the first line of its script. None for dnf 5."""
     for name in ("dnf-3", "dnf"):
         path = host.which(name)
@@ -46,8 +46,8 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
     """Everything that dnf and rpm know; what could not be found out stands as a Problem in its place."""
     known = Managed("dnf")
     _locks(host, known)
-    interpreter = _interpreter(host)
-    if interpreter is None:
+    words = interpreter(host)
+    if words is None:
         why = "dnf 5 is not understood yet" if host.which("dnf5") else "dnf is not there"
         problem = Problem(
             why, "Watch this host by other means." if host.which("dnf5") else "Install it, or set manager: auto"
@@ -58,13 +58,13 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
     settings = {"refresh": refresh, "lock_timeout": options["lock_timeout"], "boot": host.started(1)}
     settings["history_remedy"] = "See what it says: dnf history" if host.is_root() else AS_ROOT
     timeout = float(options["refresh_timeout"] if refresh else 60)
-    ran = host.run([*interpreter, "-c", dnf_probe.source(), json.dumps(settings)], timeout=timeout, limit=PROBE_LIMIT)
+    ran = host.run([*words, "-c", dnf_probe.source(), json.dumps(settings)], timeout=timeout, limit=PROBE_LIMIT)
     try:
         answer = json.loads(ran.out)
         if ran.rc != 0 or not isinstance(answer, dict):
             raise ValueError
     except ValueError:
-        problem = _failed(ran.rc, ran.err, ran.truncated, timeout)
+        problem = failed(ran.rc, ran.err, ran.truncated, timeout)
         _nothing_known(known, problem)
         return known
     read_answer(known, answer)
@@ -77,7 +77,7 @@ def _nothing_known(known: Managed, problem: Problem) -> None:
     known.updates_problem = known.repositories_problem = known.database_problem = known.core_problem = problem
 
 
-def _failed(rc: int | None, err: str, truncated: bool, timeout: float) -> Problem:
+def failed(rc: int | None, err: str, truncated: bool, timeout: float) -> Problem:
     lines = [line for line in err.splitlines() if line.strip()]
     if rc is None:
         why = "dnf did not answer within %d s" % timeout

@@ -33,7 +33,7 @@ MAPS_LIMIT = 4 * 1024 * 1024
 def gather(host: Host) -> System:
     """Everything that needs no package manager."""
     known = System()
-    known.os_release = _os_release(host)
+    known.os_release = os_release(host)
     name = known.os_release.get("ID", "")
     if re.match(r"^[a-z]+$", name):
         known.distro_info = host.read("/usr/share/distro-info/%s.csv" % name) or ""
@@ -53,7 +53,7 @@ def gather(host: Host) -> System:
     return known
 
 
-def _os_release(host: Host) -> dict[str, str]:
+def os_release(host: Host) -> dict[str, str]:
     """The fields of os-release(5)."""
     text = host.read("/etc/os-release", 65536) or host.read("/usr/lib/os-release", 65536) or ""
     fields = {}

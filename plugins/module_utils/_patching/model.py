@@ -96,6 +96,19 @@ class Lock:
 
 
 @dataclass
+class Installed:
+    """An installed package, and the source package that it was built from."""
+
+    name: str
+    arch: str
+    version: str
+    source: str
+    source_version: str
+    size: int | None = None
+    """Bytes that it takes."""
+
+
+@dataclass
 class Managed:
     """What the package manager knows. A Problem stands where something could not be found out."""
 
@@ -127,6 +140,10 @@ class Managed:
     """Whether the host updates itself, and why not; empty when that could not be found out."""
     names: set[str] = field(default_factory=set)
     """Of the installed packages."""
+    installed: list[Installed] = field(default_factory=list)
+    """The installed packages; of dnf only when they were asked for."""
+    native: str = ""
+    """apt's name of this machine's architecture."""
     kernel_packages: dict[str, str] = field(default_factory=dict)
     """Of Debian's kernels: release of the kernel to version of its package."""
     core_updated: list[str] = field(default_factory=list)
@@ -168,3 +185,52 @@ class System:
     processes_elsewhere: int = 0
     """Processes with replaced code that belong to a container of this host."""
     processes_problem: Problem | None = None
+
+
+@dataclass
+class Change:
+    """What a transaction does to one package. Sizes are bytes, None when they are not known."""
+
+    name: str
+    arch: str
+    before: str
+    """The version now, empty when it is not installed."""
+    after: str
+    """The version afterwards, empty when it is removed."""
+    action: str
+    """upgrade | install | remove | downgrade"""
+    origin: str = ""
+    source: str = ""
+    source_before: str = ""
+    source_after: str = ""
+    """Of the source package, where it is another than that of the package itself."""
+    download: int | None = None
+    size_change: int | None = None
+    update: dict[str, Any] | None = None
+    """What dnf's advisories say of it, when it was not among the pending updates that were selected."""
+
+
+@dataclass
+class Resolved:
+    """A transaction that the package manager worked out and would carry out."""
+
+    changes: list[Change] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
+    """What was wanted and cannot be had: its name, why (would_remove | kept_back) and the reason."""
+    problem: Problem | None = None
+    """Why nothing could be worked out."""
+    owned: dict[str, str] = field(default_factory=dict)
+    """Paths of programs, libraries and units as they are now -> the package of the transaction that owns them."""
+    scripts: dict[str, str] = field(default_factory=dict)
+    """The installed maintainer scripts of the packages of the transaction, by package."""
+    core: set[str] = field(default_factory=set)
+    """dnf: the packages after whose update a reboot is due."""
+
+
+@dataclass
+class Running:
+    """A process of a unit, and what of the transaction's files it has in use."""
+
+    pid: int
+    unit: str
+    packages: set[str] = field(default_factory=set)

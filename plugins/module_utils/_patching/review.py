@@ -30,7 +30,7 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     system = gather_system.gather(host)
     known = None
     with reviewed.check("patch.manager.unsupported"):
-        known = _manager(host, options, reviewed)
+        known = pick_manager(host, options, reviewed)
     judgement = judge(reviewed, known, system, options, host.now())
     if known is None:
         judgement.verdict.unknown.append("there is no package manager that can be asked")
@@ -42,7 +42,7 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain(details), **reviewed.result()}
 
 
-def _manager(host: Host, options: Mapping[str, Any], reviewed: Review) -> Managed | None:
+def pick_manager(host: Host, options: Mapping[str, Any], reviewed: Review) -> Managed | None:
     """What the package manager knows; None when there is none that is understood, which is a finding."""
     from . import gather_apt  # in here: a host that has the one need not read the other
 

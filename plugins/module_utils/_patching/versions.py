@@ -89,6 +89,18 @@ def _rank(part: str) -> int:
     return 4 if part.isdigit() else 3
 
 
+def compare_evr(left: str, right: str) -> int:
+    """As :func:`compare_deb` for an rpm's ``epoch:version-release``; a release that one side lacks is not compared."""
+    left_epoch, left_version, left_release = _split_deb(left)
+    right_epoch, right_version, right_release = _split_deb(right)
+    if left_epoch != right_epoch:
+        return left_epoch - right_epoch
+    of_version = compare_rpm(left_version, right_version)
+    if of_version or not left_release or not right_release:
+        return of_version
+    return compare_rpm(left_release, right_release)
+
+
 deb_key = cmp_to_key(compare_deb)
 """A key for sorting by :func:`compare_deb`."""
 rpm_key = cmp_to_key(compare_rpm)

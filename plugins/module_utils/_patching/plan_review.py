@@ -1,0 +1,407 @@
+# Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a host: gather, select by policy, let the package manager work it out, say what comes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from .._findings import CannotCheck, Review, plain
+from . import gather_system, plan_effects, plan_model, plan_seconds
+from .judge import MANAGER_CHECKS, Judgement, count
+from .model import System
+from .plan_select import Selection, left_out, select, urgency
+from .review import pick_manager
+from .versions import compare_deb
+from .vulnerabilities import exposure, fixed_by, release_key, source_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._host import Host
+    from .model import Change, Managed, Resolved, Update
+
+SUBJECT = "os"
+JOURNALS = "/var/lib/upkeep/patching/p-*/journal.json"
+LEFT_OUT_LIMIT = 500
+"""Entries of ``left_out``; the ones that matter most come first."""
+
+_DOUBTS = (
+    "patch.metadata.stale",
+    "patch.repository.unreachable",
+    "patch.repository.expired",
+    "patch.repository.unsigned",
+    "patch.security.no_source",
+)
+"""The checks of patch_info that say whether what the package manager knows can be believed."""
+
+_OTHER = {"allowed_holds": [], "lock_max_age_hours": 2, "updates_max_age_days": 35}
+
+
+def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of ``patch_plan`` (see the module's RETURN), as plain values.
+
+    ``options`` are those of plan_options.ARGUMENT_SPEC, without errors, and ``check_mode``: then nothing is refreshed.
+    """
+    options = dict(options, cves=sorted({cve.strip().upper() for cve in options["cves"]}))
+    reviewed = Review("patch")
+    result: dict[str, Any] = {"state": "not_known", "reasons": [], "plan": None, "manager": "", "database": []}
+    system = System(os_release=gather_system.os_release(host))
+    system.running_kernel = (host.read("/proc/sys/kernel/osrelease", 200) or "").strip()
+    result["release"] = release_key(system.os_release)
+    known = None
+    with reviewed.check("patch.manager.unsupported"):
+        known = pick_manager(host, options, reviewed)
+    if known is None:
+        result["reasons"] = ["there is no package manager that can be asked"]
+        return _finished(reviewed, result, options)
+    result.update(manager=known.manager, database=known.database)
+    if options["refresh"] and options.get("check_mode"):
+        reviewed.skip(
+            "patch.metadata.refresh", "the package lists are not fetched in check mode", "Run without check mode."
+        )
+    doubts = _doubts(known, system, options, host.now())
+    work = _Work(host, known, system, options, result["release"])
+    if known.manager == "apt" and options["cves"]:
+        work.expose()
+    with reviewed.check("patch.plan.not_known", SUBJECT):
+        problem = known.updates_problem or work.run()
+        if problem is not None:
+            doubts.insert(0, problem.why)
+        result["reasons"] = doubts
+        if problem is None and (work.plan["packages"] or not doubts):
+            result["plan"] = work.plan
+            result["state"] = "not_known" if doubts else "planned" if work.plan["packages"] else "nothing"
+        if doubts:
+            reviewed.found(
+                "patch.plan.not_known", SUBJECT, "medium",
+                "What is to be patched is not known: %s." % doubts[0],
+                [*doubts, *(problem.evidence if problem else [])],
+                problem.remedy if problem and problem.remedy
+                else "Put right what patch_info tells of the package lists, or plan with refresh: true.",
+            )  # fmt: skip
+    if result["plan"] is not None:
+        _tell(reviewed, result, work, options)
+    if options["cves"]:
+        _tell_exposure(reviewed, result, work)
+    return _finished(reviewed, result, options)
+
+
+def _finished(reviewed: Review, result: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    if options["cves"] and "exposure" not in result:
+        why = "the host's packages are not known"
+        result["exposure"] = {cve: {"state": "not_known", "packages": [], "why": why} for cve in options["cves"]}
+        for cve in options["cves"]:
+            _exposure_finding(reviewed, cve, result["exposure"][cve], {})
+    plan = result["plan"]
+    if plan is not None:
+        reviewed.plan(SUBJECT, plan["id"], plan_model.summary(plan), plan)
+    return {**plain(result), **reviewed.result()}
+
+
+def _doubts(known: Managed, system: System, options: Mapping[str, Any], now: float) -> list[str]:
+    """Why what the package manager knows may not be all there is, by the judgement of patch_info."""
+    scratch = Review("patch")
+    judgement = Judgement(scratch, known, system, {**_OTHER, **options}, now)
+    for check in _DOUBTS:
+        if check == "patch.security.no_source" and options["select"] in ("all", "packages"):
+            continue
+        with scratch.check(check):
+            MANAGER_CHECKS[check](judgement)
+    not_run = [f["summary"] for f in scratch.findings if f["check"] == "patch.check.not_run"]
+    return [*judgement.verdict.unknown, *not_run]
+
+
+class _Work:
+    """One plan in the making."""
+
+    def __init__(self, host: Host, known: Managed, system: System, options: Mapping[str, Any], release: str) -> None:
+        self.host = host
+        self.known = known
+        self.system = system
+        self.options = options
+        self.release = release
+        self.selection = Selection()
+        self.plan: dict[str, Any] = {}
+        self.exposure: dict[str, Any] = {}
+        self.versions: dict[str, list[str]] = {}
+        """Of the approved plan's packages: name:arch -> the versions that are installed."""
+        self._candidates: dict[str, tuple[str, str]] = {}
+
+    def run(self) -> Any:
+        """Make the plan; the Problem that stands in the way, or None."""
+        apt = self.known.manager == "apt"
+        if not apt and self.options["cves"]:
+            # The advisories of what is installed name the CVEs of the updates, too.
+            self.selection = select(self.known, self.options, self._fixed_by_advisory, self.host.now())
+        else:
+            self.selection = select(self.known, self.options, self._fixed_by_data, self.host.now())
+        resolved = self._resolve_apt() if apt else self._resolve_dnf()
+        if resolved.problem is not None:
+            return resolved.problem
+        self.plan = self._planned(resolved)
+        return None
+
+    def _resolve_apt(self) -> Resolved:
+        from . import plan_apt
+
+        resolved = plan_apt.resolve(self.host, self.known, self.selection, self.options)
+        for package in self.known.installed:
+            self.versions.setdefault("%s:%s" % (package.name, package.arch), []).append(package.version)
+        return resolved
+
+    def _resolve_dnf(self) -> Resolved:
+        from . import plan_dnf
+
+        approved = [(p["name"], p["arch"]) for p in (self.options.get("plan") or {}).get("packages", [])]
+        resolved, self.exposure, self.versions = plan_dnf.resolve(self.host, self.selection, self.options, approved)
+        return resolved
+
+    def _fixes(self, cve: str) -> list[dict[str, Any]]:
+        told = (self.options.get("vulnerabilities") or {}).get(cve) or {}
+        return list(told.get("fixes") or [])
+
+    def _fixed_by_data(self, update: Update) -> list[str]:
+        """The named CVEs that an update fixes, by the controller's data (apt has none of its own)."""
+        _version, after = self._kernel_aware().get(update.name, ("", ""))
+        name, _colon, _foreign = update.name.partition(":")
+        now = next((p for p in self.known.installed if p.name == name and p.version == update.installed), None)
+        if not after or now is None:
+            return []
+        source, before = source_name(now)
+        return [
+            cve
+            for cve in self.options["cves"]
+            if fixed_by(
+                [fix for fix in self._fixes(cve) if fix["release"] == self.release], source, before, after, compare_deb
+            )
+        ]
+
+    def _fixed_by_advisory(self, update: Update) -> list[str]:
+        return [cve for cve in self.options["cves"] if cve in update.cves]
+
+    def expose(self) -> None:
+        """Whether this host is exposed to the named CVEs, by the controller's data: apt has none of its own."""
+        from . import plan_apt
+
+        self._candidates = plan_apt.candidates(self.host, self.known.updates)
+        for cve in self.options["cves"]:
+            self.exposure[cve] = exposure(
+                self._fixes(cve), self.release, self.known.installed, self._kernel_aware(), "apt",
+                self.system.running_kernel,
+            )  # fmt: skip
+
+    def _kernel_aware(self) -> dict[str, tuple[str, str]]:
+        """The candidates, those of Debian's signed kernels with the version that the data means."""
+        sources = {package.name: package.source for package in self.known.installed}
+        return {
+            name: (version, version if re.match(r"linux-signed(-|$)", sources.get(name, "")) else source_version)
+            for name, (version, source_version) in self._candidates.items()
+        }
+
+    def _planned(self, resolved: Resolved) -> dict[str, Any]:
+        wanted = {(one.name.partition(":")[0], one.version): one.update for one in self.selection.wanted}
+        updates = {(one.name.partition(":")[0], one.candidate): one for one in self.known.updates}
+        packages = [self._package(change, wanted, updates) for change in resolved.changes]
+        packages.sort(key=urgency)
+        running = plan_effects.gather(self.host, resolved.owned)
+        services = plan_effects.services(resolved, running, self.options["restart_never"])
+        notifier = self.host.exists("/usr/share/update-notifier/notify-reboot-required")
+        kernel = self.system.running_kernel
+        reboot = plan_effects.reboot_reasons(resolved, running, self.known.manager, kernel, notifier)
+        download = sum(package["download_bytes"] or 0 for package in packages)
+        kernels = sum(plan_effects.is_new_kernel(change, self.known.manager, kernel) for change in resolved.changes)
+        seconds = plan_seconds.estimate(len(packages), download, kernels, bool(reboot), _journals(self.host))
+        return plan_model.make(
+            self.known.manager, self.options["select"], packages, self._left_out(resolved), services, reboot, seconds
+        )
+
+    def _package(
+        self,
+        change: Change,
+        wanted: Mapping[tuple[str, str], Update],
+        updates: Mapping[tuple[str, str], Update],
+    ) -> dict[str, Any]:
+        key = (change.name, change.after)
+        update = wanted.get(key) or updates.get(key)
+        told: Mapping[str, Any] = vars(update) if update is not None else change.update or {}
+        origins = told.get("origins") or []
+        package = {
+            "name": change.name,
+            "arch": change.arch,
+            "from": change.before,
+            "to": change.after,
+            "action": change.action,
+            "asked": key in wanted and change.action in ("upgrade", "install"),
+            "source": change.source,
+            "origin": origins[0] if origins else change.origin,
+            "security": bool(told.get("security")) or bool(re.search(r"security", change.origin, re.I)),
+            "severity": told.get("severity") or "",
+            "cves": list(told.get("cves") or []),
+            "known_exploited": False,
+            "published": told.get("published"),
+            "download_bytes": change.download,
+            "size_change_bytes": change.size_change,
+        }
+        for side, version in (("from", change.source_before), ("to", change.source_after)):
+            if version and not re.match(r"linux-signed(-|$)", change.source):
+                package["source_" + side] = version
+        if re.match(r"linux-signed(-|$)", change.source):
+            package["source"] = "linux"
+        self._about_cves(package)
+        return package
+
+    def _about_cves(self, package: dict[str, Any]) -> None:
+        """What was handed in of the named CVEs; the rest is the controller's to say, which has the data."""
+        for cve in self.options["cves"]:
+            about = (self.options.get("vulnerabilities") or {}).get(cve) or {}
+            if cve in package["cves"] and about.get("known_exploited"):
+                package["known_exploited"] = True
+
+    def _left_out(self, resolved: Resolved) -> list[dict[str, Any]]:
+        updates = {wanted.name: wanted.update for wanted in self.selection.wanted}
+        told = [
+            left_out(updates[name], why, reason) for name, why, reason in resolved.refused if name in updates
+        ] + self.selection.left_out
+        accounted = {entry["name"].partition(":")[0] for entry in told if entry["why"] == "would_remove"}
+        if self.options["select"] == "all" and not self.options["allow_removals"] and not accounted:
+            # dnf obsoletes a package by one of another name: that is an update of nothing that is installed.
+            told = [
+                {
+                    "name": name, "from": "", "to": "", "security": False, "why": "would_remove",
+                    "reason": "a full upgrade would replace it by another package", "until": "",
+                }
+                for name in self.known.removals
+            ] + told  # fmt: skip
+        rank = ("would_remove", "held", "excluded", "kept_back", "pinned", "phased", "not_selected")
+        told.sort(key=lambda entry: (not entry["security"], rank.index(entry["why"]), entry["name"]))
+        return told[:LEFT_OUT_LIMIT]
+
+
+def _journals(host: Host) -> list[dict[str, Any]]:
+    """The journals of earlier patch runs on this host, for what they measured."""
+    found = []
+    for path in host.glob(JOURNALS):
+        try:
+            journal = json.loads(host.read(path, 4 * 1024 * 1024) or "")
+        except (ValueError, RecursionError):
+            continue  # patch_apply tells of a broken one; here it only lacks as a measurement
+        if isinstance(journal, dict):
+            found.append(journal)
+    return found
+
+
+def _tell(reviewed: Review, result: dict[str, Any], work: _Work, options: Mapping[str, Any]) -> None:
+    """The findings of a plan that was made."""
+    plan = result["plan"]
+    with reviewed.check("patch.plan.would_remove"):
+        for entry in plan["left_out"]:
+            if entry["why"] != "would_remove":
+                continue
+            what = "%s -> %s: %s" % (entry["from"], entry["to"], entry["reason"]) if entry["to"] else entry["reason"]
+            reviewed.found(
+                "patch.plan.would_remove", entry["name"], "medium",
+                "%s is left out of the plan: %s." % (entry["name"], entry["reason"]),
+                [what],
+                "Look at what would go; to let it, plan with allow_removals: true.",
+                {"from": entry["from"], "to": entry["to"], "security": entry["security"]},
+            )  # fmt: skip
+    with reviewed.check("patch.plan.exclusion_expired"):
+        for exclusion in work.selection.expired:
+            reviewed.found(
+                "patch.plan.exclusion_expired", exclusion["name"], "low",
+                "The exclusion of %s expired on %s: it is planned like any other package."
+                % (exclusion["name"], exclusion["until"]),
+                ["its reason was: %s" % exclusion["reason"]],
+                "Take the exclusion out, or give it a new date and reason.",
+            )  # fmt: skip
+    result["missing"] = work.selection.missing
+    approved = options.get("plan")
+    if approved is None:
+        return
+    with reviewed.check("patch.plan.changed", SUBJECT):
+        done, lines = _since(approved, plan, work.versions)
+        result["approved"] = {"id": approved["id"], "done": done, "differences": lines}
+        if result["state"] == "not_known":
+            raise CannotCheck("what would be planned now is not known: %s" % result["reasons"][0])
+        if lines:
+            reviewed.found(
+                "patch.plan.changed", SUBJECT, "high",
+                "The approved plan %s is not what would be done now: %s." % (approved["id"],
+                                                                            count(len(lines), "difference")),
+                lines,
+                "Look at the differences, and approve the plan of now: %s." % plan["id"],
+                {"approved": approved["id"], "now": plan["id"], "differences": lines[:40]},
+            )  # fmt: skip
+
+
+def _since(
+    approved: Mapping[str, Any], now: Mapping[str, Any], versions: Mapping[str, list[str]]
+) -> tuple[list[str], list[str]]:
+    """What of an approved plan is done already, and how what remains of it differs from the plan of now."""
+    done, rest = [], []
+    for package in approved["packages"]:
+        key = "%s:%s" % (package["name"], package["arch"])
+        there = versions.get(key, [])
+        if package["to"] in there if package["to"] else package["from"] not in there:
+            done.append(key)
+        else:
+            rest.append(package)
+    lines = plan_model.difference(dict(approved, packages=rest), now)
+    if now["reboot"]["needed"] and not (approved.get("reboot") or {}).get("needed"):
+        lines.append("a reboot is needed now, and none was when it was approved: %s" % "; ".join(now["reboot"]["why"]))
+    return done, lines
+
+
+def _tell_exposure(reviewed: Review, result: dict[str, Any], work: _Work) -> None:
+    if not work.exposure:
+        return
+    result["exposure"] = {}
+    for cve in work.options["cves"]:
+        told = work.exposure.get(cve) or {"state": "not_known", "packages": [], "why": "nothing tells of it"}
+        if work.known.manager == "dnf" and result["reasons"] and told["state"] in ("patched", "not_installed"):
+            # By advisories that may not be all there are.
+            told = dict(told, state="not_known", why="%s, but %s" % (told["why"], result["reasons"][0]))
+        about = (work.options.get("vulnerabilities") or {}).get(cve) or {}
+        told = dict(told, severity=about.get("severity") or "", known_exploited=bool(about.get("known_exploited")))
+        result["exposure"][cve] = told
+        _exposure_finding(reviewed, cve, told, result["plan"] or {})
+
+
+def _exposure_finding(reviewed: Review, cve: str, told: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+    """high when the host is exposed, medium when that is not known; nothing stands still, so never critical."""
+    if told["state"] == "not_known":
+        reviewed.found(
+            "patch.exposure.not_known", cve, "medium",
+            "Whether this host is exposed to %s is not known: %s." % (cve, told["why"]),
+            [told["why"]],
+            "Mirror the vulnerability data anew (vulnerability_data), or look by hand if the software is installed.",
+        )  # fmt: skip
+        return
+    reviewed.covered("patch.exposure.not_known", cve)
+    if told["state"] != "exposed":
+        reviewed.covered("patch.exposure.exposed", cve)
+        return
+    lines = ["%s %s: %s" % (p["name"], p["installed"], _patch_of(p)) for p in told["packages"]]
+    patch = any(p["candidate"] for p in told["packages"])
+    summary = "This host is exposed to %s%s: %s." % (
+        cve, ", which is known to be exploited" if told.get("known_exploited") else "", told["why"],
+    )  # fmt: skip
+    remedy = (
+        "Patch it: plan with select: cves and cves: [%s], then apply." % cve
+        if patch
+        else "There is no patch for it here yet: apply the vendor's mitigation, or take the service off the network."
+    )
+    facts = {"packages": told["packages"], "plan": plan.get("id", ""), "patch": patch}
+    reviewed.found("patch.exposure.exposed", cve, "high", summary, lines, remedy, facts)
+
+
+def _patch_of(package: Mapping[str, Any]) -> str:
+    if not package["fixed"]:
+        return "no fix yet"
+    if package["candidate"]:
+        return "fixed in %s, %s can be had" % (package["fixed"], package["candidate"])
+    return "fixed in %s, which no repository of this host offers" % package["fixed"]
