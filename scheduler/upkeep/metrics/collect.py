@@ -21,7 +21,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 
 from .. import sla
 from ..calendar.decide import outlook, timetable
-from ..store import RESOLVED, RUN_STATES, RUNNING, TICKET_STATES, approvals, cursors, runs, schema
+from ..store import RESOLVED, RUN_STATES, RUNNING, TICKET_STATES, approvals, cursors, proofs, runs, schema
 from ..store import tickets as store_tickets
 from ..store.firings import SKIPPED, STATES
 from ..store.model import WAITING
@@ -42,6 +42,8 @@ MAX_TICKETS = 5000
 """Open tickets whose clocks are looked at, and as many resolved ones; there is one for each cause, so seldom 100."""
 MAX_FIRINGS = 1000
 """The newest firings over which the lag's quantiles are taken."""
+PROVEN_DAYS = 100.0
+"""Days before the newest proof after which one that is not tested any more is forgotten: three monthly rounds."""
 MAX_QUEUES = 50
 MAX_NODES = 50
 
@@ -147,6 +149,9 @@ class Figures:
     kept: dict[tuple[str, str], int] = field(default_factory=dict)
     """Of the tickets resolved in the window, by priority and promise; likewise those not kept."""
     missed: dict[tuple[str, str], int] = field(default_factory=dict)
+    restores: list[proofs.Tested] = field(default_factory=list)
+    """What was restored on trial; those that passed longest ago come first."""
+    restores_left_out: int = 0
     queues: list[QueueFigures] = field(default_factory=list)
     nodes: list[NodeFigures] = field(default_factory=list)
     approvals: int = 0
@@ -171,6 +176,8 @@ def collect(store: Store, config: Config, now: float) -> Figures:
         _lag(connection, figures, since)
         _hosts(connection, config, figures)
         _tickets(connection, config, figures, now, since)
+        found = proofs.figures(connection, PROVEN_DAYS, config.metrics.max_restores)
+        figures.restores, figures.restores_left_out = found
         _queues(connection, figures)
         _scheduler(connection, figures, now)
         figures.store_bytes = _size(connection, store)

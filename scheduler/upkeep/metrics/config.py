@@ -24,6 +24,7 @@ class MetricsModel(Strict):
     window: Annotated[Duration, Field(ge=3600)] | None = None
     max_jobs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     max_hosts: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_restores: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 def settings(model: MetricsModel) -> Settings:

@@ -16,6 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import OUTCOMES
+
 from .. import __version__
 from ..store import RUN_STATES, RUNNING
 
@@ -60,6 +62,7 @@ def families(figures: Figures | None) -> Iterator[Metric]:
         yield from _about_runs(figures)
         yield from _about_hosts(figures)
         yield from _about_tickets(figures)
+        yield from _about_restores(figures)
         yield from _about_outbox(figures)
         yield from _about_scheduler(figures)
 
@@ -69,9 +72,14 @@ def _about_store(figures: Figures) -> Iterator[Metric]:
     yield _plain("upkeep_collect_duration_seconds", "What reading them took.", figures.seconds)
     yield _gauge(
         "upkeep_left_out",
-        "Jobs, and pairs of a host and a job, for which there is no series here (metrics.max_jobs, metrics.max_hosts).",
+        "Jobs, pairs of a host and a job, and restore tests for which there is no series here (metrics.max_jobs, "
+        "metrics.max_hosts, metrics.max_restores).",
         ("what",),
-        [(("jobs",), figures.jobs_left_out), (("hosts",), figures.hosts_left_out)],
+        [
+            (("jobs",), figures.jobs_left_out),
+            (("hosts",), figures.hosts_left_out),
+            (("restores",), figures.restores_left_out),
+        ],
     )
     yield _plain(
         "upkeep_store_size_bytes",
@@ -268,6 +276,29 @@ def _about_tickets(figures: Figures) -> Iterator[Metric]:
         "Tickets that were resolved in the last days (metrics.window), by whether a promise was kept.",
         ("priority", "promise", "outcome"),
         [((*key, outcome), count) for outcome, counts in outcomes for key, count in counts.items()],
+    )
+
+
+def _about_restores(figures: Figures) -> Iterator[Metric]:
+    name = ("host", "subject", "test")
+    tested = [((one.host, one.subject, one.check), one) for one in figures.restores]
+    yield _gauge(
+        "upkeep_restore_test_last_success_timestamp_seconds",
+        "When the last run began in which this restore test passed; 0: never.",
+        name,
+        [(values, one.passed or 0) for values, one in tested],
+    )
+    yield _gauge(
+        "upkeep_restore_test_last_outcome",
+        "1 for how the latest restore test of this kind ended, 0 for the others.",
+        (*name, "outcome"),
+        [((*values, outcome), one.outcome == outcome) for values, one in tested for outcome in OUTCOMES],
+    )
+    yield _gauge(
+        "upkeep_restore_test_recovery_seconds",
+        "What recovering all of it takes, as the last restore test that passed measured it, or by its sample.",
+        name,
+        [(values, one.recovery) for values, one in tested],
     )
 
 

@@ -28,8 +28,10 @@ class Settings:
     """Seconds back from now over which runs, firings and promises are counted."""
     max_jobs: int = 200
     max_hosts: int = 2000
-    """Series of one kind for each job, and for each host and job. Of more, those are shown that succeeded longest ago,
-    and `upkeep_metrics_left_out` tells how many were not: a time series for each costs its reader memory for weeks."""
+    max_restores: int = 1000
+    """Series of one kind for each job; for each host and job; for each host, what is restored of it and the test. Of
+    more, those are shown that succeeded longest ago, and `upkeep_left_out` tells how many were not: a time series for
+    each costs its reader memory for weeks."""
 
 
 def address(text: str) -> Address:

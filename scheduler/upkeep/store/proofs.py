@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, or_, select
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import OUTCOMES
 
@@ -32,6 +32,10 @@ RECORDED = "proofs.recorded"
 FORGOTTEN = "proofs.forgotten"
 """Acts of the audit."""
 
+RESTORES = ("backup.restore.", "backup.dump.", "backup.archive.")
+"""What the names of tests begin with that restore something."""
+_WORSE = ("passed", "cannot", "failed")
+
 _PROOFS = schema.proofs
 _KEY = ["run", "host", "check_name", "subject", "started"]
 
@@ -46,17 +50,45 @@ class Verified:
     """What does not hold, the first of it; empty: every proof is as it was recorded."""
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What restore tests of one kind have shown of one thing on one host."""
+
+    host: str
+    subject: str
+    check: str
+    outcome: str
+    """Of the latest."""
+    passed: float | None
+    """When the run began in which it passed last (by our clock; a proof's own times are the host's); None: never."""
+    recovery: float | None = None
+    """Seconds that recovering all takes, by that one; None: it does not say."""
+
+
 def keep(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Add proofs, those that are there already (of a file that is recorded again) left as they are.
 
-    A row has all of the table's columns but number and digest.
+    A row has all of the table's columns but number, digest and recovery.
     """
     if not rows:
         return
     first = next_number(connection, "proofs", len(rows))
-    numbered = [{**row, "number": first + place, "digest": digest_of(row)} for place, row in enumerate(rows)]
+    numbered = [
+        {**row, "number": first + place, "digest": digest_of(row), "recovery": recovery(row["facts"])}
+        for place, row in enumerate(rows)
+    ]
     statement = schema.upsert(connection, _PROOFS).on_conflict_do_nothing(index_elements=_KEY)
     connection.execute(statement, numbered)
+
+
+def recovery(facts: Mapping[str, Any]) -> float | None:
+    """Seconds that recovering all of it takes, as a restore test measured it or worked it out from a sample."""
+    rto = facts.get("rto")
+    found = [rto.get("seconds")] if isinstance(rto, dict) else []
+    # A dump: what starting the server and loading took. Another program's snapshot: the whole restore.
+    found += [facts.get(name) for name in ("restore_seconds", "recovery_seconds", "seconds")]
+    numbers = [one for one in found if isinstance(one, (int, float)) and not isinstance(one, bool) and one >= 0]
+    return float(numbers[0]) if numbers else None
 
 
 def digest_of(row: Mapping[str, Any]) -> str:
@@ -142,6 +174,45 @@ def count(connection: Connection, run: int) -> dict[str, int]:
     query = select(_PROOFS.c.outcome, func.count()).where(_PROOFS.c.run == run).group_by(_PROOFS.c.outcome)
     found: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     return {outcome: found.get(outcome, 0) for outcome in OUTCOMES}
+
+
+def figures(connection: Connection, days: float, most: int) -> tuple[list[Tested], int]:
+    """What restore tests have shown of each host, subject and test, at the most so many; and how many are left out.
+
+    Those that passed longest ago come first. One that the proofs of some ``days`` before the newest no longer name is
+    forgotten; what counts is the time between proofs, not the time since: while nothing is tested, all stay.
+    """
+    table = _PROOFS.c
+    newest = connection.scalar(select(func.max(table.began)))
+    if newest is None:
+        return [], 0
+    is_restore = or_(*(table.check_name.startswith(prefix, autoescape=True) for prefix in RESTORES))
+    lately = and_(table.began > newest - days * 86400.0, is_restore)
+    # As an expression: SQLite would else walk through all of another index that has the groups in their order.
+    host = func.coalesce(table.host, "").label("host")
+    place = (host, table.subject, table.check_name)
+    ends = select(*place, table.outcome, func.max(table.began).label("began")).where(lately)
+    ends = ends.group_by(*place, table.outcome)
+    ended: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in connection.execute(ends):
+        ended.setdefault((row.host, row.subject, row.check_name), {})[row.outcome] = row.began
+    last = ends.where(table.outcome == "passed").subquery()
+    columns = (table.began, table.host, table.subject, table.check_name, table.outcome)
+    same = (column == last.c[column.name] for column in columns)
+    took = select(*place, func.max(table.recovery)).join(last, and_(*same)).where(lately).group_by(*place)
+    recoveries = {(row[0], row[1], row[2]): row[3] for row in connection.execute(took)}
+    found = [
+        # Two ends in one run: the worse one counts.
+        Tested(
+            *key,
+            outcome=max(began, key=lambda outcome: (began[outcome], _WORSE.index(outcome))),
+            passed=began.get("passed"),
+            recovery=recoveries.get(key),
+        )
+        for key, began in ended.items()
+    ]
+    found.sort(key=lambda one: (one.passed or 0.0, one.host, one.subject, one.check))
+    return found[:most], max(0, len(found) - most)
 
 
 def prune(connection: Connection, before: float, now: float) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import proof
 from tests.unit.scheduler import results_file
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
@@ -59,7 +60,19 @@ def fill(store: facade.Store, folder: Path, now: float) -> None:
     path = results_file.write(folder / "w1.jsonl", "w1", [], coverage=clean, hosts=ok, started=started)
     _record(store, path, "weekly", started, started + 60)
     started = now - 2 * DAY
-    path = results_file.write(folder / "w2.jsonl", "w2", found, hosts=hosts, started=started, finished=started + 3000)
+    whole, sample, load = "backup.restore.whole", "backup.restore.sample", "backup.dump.load"
+    tested = [
+        (
+            "web1",
+            proof(whole, "offsite", "passed", started, started + 9, "All came.", {"rto": {"seconds": 840.5}}),
+        ),
+        ("web1", proof(sample, "offsite", "failed", started, started + 9, "Some did not.", {"rto": {"seconds": 7}})),
+        ("db1", proof(load, "shop", "cannot", started, started + 9, "There was no room.")),
+        ("db1", proof("backup.data.read", "offsite", "passed", started, started + 9, "All packs were read.")),
+    ]
+    path = results_file.write(
+        folder / "w2.jsonl", "w2", found, hosts=hosts, started=started, finished=started + 3000, proofs=tested
+    )
     _record(store, path, "weekly", started, started + 3100)
     path = results_file.write(folder / "p.jsonl", "p", [], hosts={"web1": "ok"}, started=now - HOUR, end="interrupted")
     _record(store, path, None, now - HOUR, now - HOUR + 20)

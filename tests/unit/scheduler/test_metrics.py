@@ -15,12 +15,14 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 from sqlalchemy import insert, update
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import proof
 from tests.unit.scheduler import busy_store, results_file
 from tests.unit.scheduler.busy_store import DAY, HOUR
 from upkeep import cli, config, metrics
@@ -32,7 +34,7 @@ from upkeep.metrics.exposition import families, render
 from upkeep.metrics.settings import Address, Settings, address
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
-from upkeep.store import facade, open_store, outbox, schema
+from upkeep.store import facade, open_store, outbox, proofs, schema
 
 NOW = 1_795_359_600.0  # Sunday 2026-11-22 15:00 UTC
 
@@ -171,7 +173,7 @@ def test_hosts_that_left_the_inventory_are_forgotten_but_not_while_the_job_stand
 def test_more_hosts_and_jobs_than_there_may_be_series(busy: facade.Store, configured: Config) -> None:
     few = replace(configured, metrics=Settings(max_hosts=2, max_jobs=3))
     figures = collect(busy, few, NOW)
-    assert series(figures, "upkeep_left_out") == {("hosts",): 0, ("jobs",): len(configured.jobs) - 3}
+    assert series(figures, "upkeep_left_out") == {("hosts",): 0, ("jobs",): len(configured.jobs) - 3, ("restores",): 0}
     kept = set(series(figures, "upkeep_job_paused"))
     assert len(kept) == 3
     assert kept < {*UNUSED, ("never",)}, "the worst stay: those that never succeeded"
@@ -249,6 +251,89 @@ def test_outbox_and_scheduler(busy: facade.Store, configured: Config) -> None:
     assert series(figures, "upkeep_scheduler_leader") == {("node1",): 1, ("node2",): 0}
     assert series(figures, "upkeep_scheduler_heartbeat_timestamp_seconds") == {("node1",): NOW - 3, ("node2",): NOW - 5}
     assert series(figures, "upkeep_history_unread")[("mirror:itsm",)] > 5
+
+
+def test_restore_tests(busy: facade.Store, configured: Config) -> None:
+    figures = collect(busy, configured, NOW)
+    whole, sample = ("web1", "offsite", "backup.restore.whole"), ("web1", "offsite", "backup.restore.sample")
+    load = ("db1", "shop", "backup.dump.load")
+    passed = series(figures, "upkeep_restore_test_last_success_timestamp_seconds")
+    assert passed == {whole: NOW - 2 * DAY, sample: 0, load: 0}, "what was only read is no restore"
+    outcomes = series(figures, "upkeep_restore_test_last_outcome")
+    # Labels in order: host, outcome, subject, test.
+    assert {key for key, value in outcomes.items() if value} == {
+        ("web1", "passed", *whole[1:]),
+        ("web1", "failed", *sample[1:]),
+        ("db1", "cannot", *load[1:]),
+    }
+    assert len(outcomes) == 9
+    assert series(figures, "upkeep_restore_test_recovery_seconds") == {whole: 840.5}
+    few = collect(busy, replace(configured, metrics=Settings(max_restores=2)), NOW)
+    assert set(series(few, "upkeep_restore_test_last_success_timestamp_seconds")) == {sample, load}, "the worst stay"
+    assert series(few, "upkeep_left_out")[("restores",)] == 1
+
+
+def test_restore_tests_over_time(store: facade.Store, configured: Config, tmp_path: Path) -> None:
+    def tested(days: float, *ended: tuple[str, str, dict[str, Any]], clock: float = 0.0) -> Figures:
+        at = NOW + days * DAY
+        made = [
+            ("db1", proof("backup.restore.whole", *one[:2], at + clock + n, at + clock + n, "x", one[2]))
+            for n, one in enumerate(ended)
+        ]
+        path = results_file.write(tmp_path / "r", f"r{days}", hosts={"db1": "ok"}, started=at, proofs=made)
+        record_file(store, path, Policy(), at + 20, "monthly")
+        return collect(store, configured, at + 30)
+
+    def of(figures: Figures, what: str) -> dict[str, float]:
+        return {key[1]: value for key, value in series(figures, f"upkeep_restore_test_{what}").items()}
+
+    def outcome(figures: Figures, subject: str) -> str:
+        (found,) = (one.outcome for one in figures.restores if one.subject == subject)
+        return found
+
+    tested(0, ("a", "passed", {"rto": {"seconds": 10}}), ("b", "passed", {"recovery_seconds": 2.5}))
+    # A test that does not pass moves neither the last success nor what recovering took then; both ended so: the worse.
+    figures = tested(30, ("a", "failed", {"rto": {"seconds": 99}}), ("a", "passed", {"seconds": {"load": 1}}))
+    assert of(figures, "last_success_timestamp_seconds") == {"a": NOW + 30 * DAY, "b": NOW}
+    assert (outcome(figures, "a"), outcome(figures, "b")) == ("failed", "passed")
+    assert of(figures, "recovery_seconds") == {"b": 2.5}, "the last that passed does not say"
+    # A host whose clock is wrong: ours counts.
+    figures = tested(60, ("a", "passed", {"restore_seconds": 7}), clock=4000 * DAY)
+    assert of(figures, "last_success_timestamp_seconds") == {"a": NOW + 60 * DAY, "b": NOW}
+    assert of(figures, "recovery_seconds") == {"a": 7, "b": 2.5}
+    # Not tested for long, while others are: it is gone. That nothing is tested at all makes nobody forget anything.
+    assert set(of(collect(store, configured, NOW + 900 * DAY), "recovery_seconds")) == {"a", "b"}
+    assert set(of(tested(101, ("a", "cannot", {})), "recovery_seconds")) == {"a"}
+
+
+def test_figures_of_restore_tests_read_no_facts(busy: facade.Store) -> None:
+    with busy.database.read() as connection:
+        said: list[str] = []
+        real = connection.connection.driver_connection
+        assert real is not None
+        real.set_trace_callback(said.append)
+        proofs.figures(connection, 100.0, 10)
+        real.set_trace_callback(None)
+        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}").all()) for one in said]
+    assert len(plans) == 3
+    assert all("COVERING INDEX ix_proofs_figures" in plan for plan in plans), plans
+
+
+@pytest.mark.parametrize(
+    ("facts", "seconds"),
+    [
+        ({"rto": {"seconds": 12.5, "measured": False}, "seconds": {"total": 3}}, 12.5),
+        ({"restore_seconds": 4, "seconds": {"total": 3}}, 4.0),
+        ({"recovery_seconds": 1.56}, 1.56),
+        ({"seconds": 9.1}, 9.1),
+        ({"seconds": {"total": 3}}, None),
+        ({"rto": {"seconds": "12"}, "seconds": True}, None),
+        ({"rto": None, "seconds": -1}, None),
+        ({}, None),
+    ],
+)
+def test_what_recovering_takes_out_of_the_facts(facts: dict[str, Any], seconds: float | None) -> None:
+    assert proofs.recovery(facts) == seconds
 
 
 def test_a_held_queue_without_items_is_told(store: facade.Store, configured: Config) -> None:
@@ -496,6 +581,7 @@ def test_wrong_addresses(text: str) -> None:
         ("{lisen: '127.0.0.1:1'}", "metrics.lisen", "listen"),
         ("{window: 1m}", "metrics.window", "at least 3600"),
         ("{max_hosts: 0}", "metrics.max_hosts", "at least 1"),
+        ("{max_restores: 0}", "metrics.max_restores", "at least 1"),
         ("[1]", "metrics", "a mapping"),
     ],
 )
