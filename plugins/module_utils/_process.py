@@ -200,6 +200,24 @@ def run(
     return _run([stage], stdin, stdout, takers, limits, nice, ionice, cwd)[0]
 
 
+@contextlib.contextmanager
+def begun(
+    stage: Stage, *, nice: int | None = None, ionice: str | None = None, cwd: str = "/"
+) -> Iterator[Callable[..., Ended]]:
+    """Start a program whose lines are read later, and do something else meanwhile: it goes on until its pipe is full.
+
+    Gives a function ``(timeout, idle, on_line)`` that reads on to the program's end, once. Leaving the context ends the
+    program with all that it started. Raises as :func:`run` does.
+    """
+    with _started([stage], subprocess.DEVNULL, None, nice, ionice, cwd) as processes:
+        began = time.monotonic()
+
+        def read(timeout: float, idle: float | None, on_line: Callable[[bytes], None]) -> Ended:
+            return _collected(processes, _Takers(on_line), _Limits(timeout, idle, OUT_LIMIT), True, began)[0]
+
+        yield read
+
+
 def chain(
     stages: Sequence[Stage],
     *,
@@ -247,15 +265,24 @@ def _run(
     cwd: str,
 ) -> list[Ended]:
     began = time.monotonic()
-    processes: list[subprocess.Popen[bytes]] = []
     with contextlib.ExitStack() as cleanup:
-        cleanup.callback(_end_all, processes)
         source: int = subprocess.DEVNULL
         if isinstance(stdin, bytes):
             source = cleanup.enter_context(secret_fd(stdin))
             os.lseek(source, 0, os.SEEK_SET)
         elif stdin is not None:
             source = stdin
+        processes = cleanup.enter_context(_started(stages, source, stdout, nice, ionice, cwd))
+        return _collected(processes, takers, limits, stdout is None, began)
+
+
+@contextlib.contextmanager
+def _started(
+    stages: list[Stage], source: int, stdout: int | None, nice: int | None, ionice: str | None, cwd: str
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Programs as a pipe; in the end, none of them runs any more."""
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
         for position, stage in enumerate(stages):
             last = position == len(stages) - 1
             sink = subprocess.PIPE if not last or stdout is None else stdout
@@ -266,20 +293,28 @@ def _run(
                 _pipe(processes[position - 1].stdout).close()
             if not last:
                 source = _pipe(process.stdout).fileno()
-        collector = _Collector(processes, takers, limits, stdout is None)
-        ended_by = collector.collect(began)
+        yield processes
+    finally:
         _end_all(processes)
-        seconds = time.monotonic() - began
-        return [
-            Ended(
-                None if ended_by else process.returncode,
-                ended_by,
-                bytes(collector.out) if process is processes[-1] else b"",
-                bytes(collector.errors[process.pid]),
-                seconds,
-            )
-            for process in processes
-        ]
+
+
+def _collected(
+    processes: list[subprocess.Popen[bytes]], takers: _Takers, limits: _Limits, reads_out: bool, began: float
+) -> list[Ended]:
+    collector = _Collector(processes, takers, limits, reads_out)
+    ended_by = collector.collect(began)
+    _end_all(processes)
+    seconds = time.monotonic() - began
+    return [
+        Ended(
+            None if ended_by else process.returncode,
+            ended_by,
+            bytes(collector.out) if process is processes[-1] else b"",
+            bytes(collector.errors[process.pid]),
+            seconds,
+        )
+        for process in processes
+    ]
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

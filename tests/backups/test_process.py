@@ -111,3 +111,17 @@ def test_no_program_and_no_account() -> None:
         run(["no-such-program"], timeout=5)
     with pytest.raises(KeyError):
         run(["true"], account="no-such-account", timeout=5)
+
+
+def test_what_was_begun_is_read_later_or_ended(tmp_path: Path) -> None:
+    lines: list[bytes] = []
+    stage = Stage(["sh", "-c", f"echo $$ > {tmp_path}/first; seq 100000; echo late >&2; exit 3"])
+    with _process.begun(stage) as read:
+        ended = read(30, 5, lines.append)
+    assert (ended.rc, ended.err, len(lines), lines[-1]) == (3, b"late\n", 100_000, b"100000")
+    with _process.begun(Stage(["sh", "-c", f"echo $$ > {tmp_path}/pid; sleep 600"])):
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert gone(int((tmp_path / "pid").read_text()))

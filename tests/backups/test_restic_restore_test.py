@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import options_restore
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic import Repository, Restic
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.review_restore import review
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 from tests.backups import crafted, repositories, restics
@@ -96,6 +97,59 @@ def test_a_whole_repository_is_silent(whole: repositories.Made, place: Path, mod
     covered = {entry["check"] for entry in result["coverage"]}
     assert {"backup.restore.failed", "backup.restore.content_mismatch", "backup.restore.slow"} <= covered
     assert repositories.PASSWORD not in json.dumps(result)
+
+
+def logging(machine: Path, folder: Path) -> Path:
+    """A restic that notes what it is asked, a line each in ``asked``."""
+    wrapper = folder / "logging-restic"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >> {folder}/asked\nexec {machine} "$@"\n')
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+def test_the_repository_is_opened_no_more_than_three_times(restic: Path, tmp_path: Path, place: Path) -> None:  # noqa: F811
+    """Each opening takes half a second of a core: the names, the listing (begun ahead of them), the restore."""
+    made = repositories.Made.new(restic, tmp_path / "made", 1)
+    result = run(made, place, mode="full", program=str(logging(restic, tmp_path)))
+    assert result["findings"] == []
+    asked = [line for line in (tmp_path / "asked").read_text().splitlines() if line != "version"]
+    assert len(asked) == 3, asked
+    assert sum(" ls --json " in line for line in asked) == 1
+
+
+def test_what_was_listed_ahead_is_used_only_where_it_is_what_is_asked(
+    restic: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    made = repositories.Made.new(restic, tmp_path / "made", 2)
+    older, newer = (one["id"] for one in made.snapshots())
+    repository = Repository.of({"name": "lab", "repository": str(made.folder), "password": made.password})
+    with Restic(Host(), repository, str(logging(restic, tmp_path))) as calls:
+
+        def listed(snapshot: str) -> list[str]:
+            names: list[str] = []
+            assert calls.ls(snapshot, lambda entry: names.append(entry.path)).id == snapshot
+            return names
+
+        def count() -> int:
+            return (tmp_path / "asked").read_text().count(" ls --json ")
+
+        plain = {snapshot: listed(snapshot) for snapshot in (older, newer)}
+        assert len(plain[newer]) == len(plain[older]) + 1
+        before = count()
+        calls.begin_ls("latest")
+        assert (listed(newer), count()) == (plain[newer], before + 1)
+        calls.begin_ls("latest")
+        assert (listed(older), count()) == (plain[older], before + 3)
+        calls.begin_ls("latest", ["nobody"])
+        assert (listed(newer), count()) == (plain[newer], before + 5)
+        assert (listed(newer), count()) == (plain[newer], before + 6)
+        calls.begin_ls("latest")
+        deadline = time.monotonic() + 20
+        while count() < before + 7:  # it is on its way, and nobody asks for it
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert sleepers(made.folder) == []
 
 
 def test_samples_see_everything_in_a_round(machine: Path, tmp_path: Path, place: Path) -> None:

@@ -116,6 +116,18 @@ class Repository(NamedTuple):
         return redact(text)
 
 
+class _Begun(NamedTuple):
+    """An answer of restic that waits to be read: what was asked, how to read it (_process.begun), how to end it."""
+
+    asked: Sequence[str]
+    read: Callable[..., Ended]
+    end: Callable[[], None]
+
+
+class _Another(Exception):  # noqa: N818 - never leaves this file
+    """What was begun to be listed is another snapshot than the one that is asked for."""
+
+
 class Restic:
     """restic on this host, for one repository. To be used as a context: the password is in its hands until its end."""
 
@@ -140,6 +152,7 @@ class Restic:
         self.unreadable: dict[str, str] = {}
         """Snapshots that the last :meth:`snapshots` could not read, by their ids, and why."""
         self._environment: dict[str, str] | None = None
+        self._listing: _Begun | None = None
 
     def __enter__(self) -> Restic:
         return self
@@ -151,6 +164,7 @@ class Restic:
 
     def close(self) -> None:
         """Give the password's file in memory back. A closed Restic opens it anew when it is used again."""
+        self._listing = None
         self._cleanup.close()
         self._secret = None
         self._environment = None
@@ -264,6 +278,21 @@ class Restic:
             raise self._not_understood(asked, "expected an object", b"")
         return made
 
+    def begin_ls(self, snapshot_id: str, hosts: Sequence[str] = ()) -> None:
+        """Begin to list a snapshot before it is known whether it will be asked for; nothing is raised.
+
+        restic takes half a second of one core to open a repository, whatever it is asked: two questions at once take
+        no longer than one. The next :meth:`ls` uses the answer if it is of the snapshot that it is asked for; there is
+        an end to this listing then in any case. ``hosts``: of whom the ``latest`` is meant.
+        """
+        asked = ["ls", "--json", *(word for host in hosts for word in ("--host", host)), "--", snapshot_id]
+        with contextlib.suppress(ResticError, OSError, KeyError):  # whoever asks in earnest is told
+            stage = self.stage(asked)
+            begun = contextlib.ExitStack()
+            read = begun.enter_context(_process.begun(stage, nice=self.limits.nice, ionice=self.limits.ionice))
+            self._cleanup.callback(begun.close)
+            self._listing = _Begun(asked, read, begun.close)
+
     def ls(self, snapshot_id: str, on_entry: Callable[[Entry], None], paths: Sequence[str] = ()) -> Snapshot:
         """Each name in a snapshot, or what is in some of its folders, as it comes; the snapshot.
 
@@ -280,12 +309,29 @@ class Restic:
                     strange.append(str(error))
                 return
             if isinstance(made, Snapshot):
+                if begun is not None and not made.id.startswith(snapshot_id):
+                    raise _Another
                 seen.append(made)
             else:
                 on_entry(made)
 
+        begun, self._listing = None if paths else self._listing, None
+        if begun is not None:
+            with contextlib.suppress(_Another):
+                try:
+                    ended = begun.read(self.limits.timeout, self.limits.idle, take)
+                finally:
+                    begun.end()
+                if seen:
+                    if ended.rc != 0:
+                        raise self.failure(ended, begun.asked)
+                    return self._listed(seen, strange, ended, begun.asked)
+            begun = None
+            strange.clear()
         asked = ["ls", "--json", *(["--recursive"] if paths else []), "--", snapshot_id, *paths]
-        ended = self.ask(asked, on_line=take)
+        return self._listed(seen, strange, self.ask(asked, on_line=take), asked)
+
+    def _listed(self, seen: list[Snapshot], strange: list[str], ended: Ended, asked: Sequence[str]) -> Snapshot:
         if strange:
             raise self._not_understood(asked, strange[0], ended.out)
         if not seen:  # 0.14 says so on standard error, and ends with 0
