@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -239,3 +240,55 @@ def test_an_appliance_by_commands(tmp_path: Path, place: Path, what: str, mode: 
     assert result.checks() == checks, result["findings"]
     if what != "info" and checks:
         assert all(one["outcome"] in ("failed", "cannot") for one in result.get("proofs", []))
+
+
+KILLED = """
+import json, sys
+from ansible_collections.upkeep.maintenance.plugins.module_utils._process import cancellable
+from tests.backups.test_backup_engines import asked
+given = json.load(sys.stdin)
+with cancellable():
+    asked("restore", given["repository"], scratch=given["scratch"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_whatever_ends_the_module_ends_the_command_and_the_next_run_sweeps(
+    tmp_path: Path, place: Path, number: signal.Signals
+) -> None:
+    script, middle = tmp_path / "appliance.py", tmp_path / "in-the-middle"
+    script.write_text(
+        "import json, os, sys, time\n"
+        "if sys.argv[1] == 'list':\n"
+        "    print(json.dumps([{'id': 'one', 'time': time.time(), 'files': 1, 'bytes': 1000}]))\n"
+        "else:\n"
+        "    open(os.path.join(sys.argv[2], 'half'), 'w').write('x' * 1000)\n"
+        f"    open({str(middle)!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(0 if os.environ['MODE'] == 'fast' else 600)\n"
+    )
+    words = [sys.executable, str(script)]
+    params: dict[str, Any] = {
+        "name": "appliance",
+        "engine": "command",
+        "list_command": [*words, "list"],
+        "restore_command": [*words, "restore", "{target}"],
+        "environment": {"MODE": "slow"},
+    }
+    process = subprocess.Popen([sys.executable, "-c", KILLED], stdin=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"repository": params, "scratch": str(place)}).encode())
+    process.stdin.close()
+    deadline = time.monotonic() + 60
+    while not middle.exists() or not middle.read_text():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.wait(30)
+    left = list(place.iterdir())
+    assert bool(left) == (number == signal.SIGKILL)
+    while Path("/proc", middle.read_text()).exists():
+        assert time.monotonic() < deadline, "the command goes on"
+        time.sleep(0.02)
+    result = asked("restore", {**params, "environment": {"MODE": "fast"}}, scratch=str(place))
+    assert result["findings"] == []
+    assert [(one["path"], one["left"]) for one in result["swept"]] == [(str(one), []) for one in left]

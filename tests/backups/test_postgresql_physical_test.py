@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,27 @@ def test_a_base_backup_starts_and_answers(site: Site, scratch: Path, form: str) 
     assert proof["facts"]["indexes_checked"] > 100
     assert site.live.sql("SELECT archived_count FROM pg_stat_archiver") == before
     assert site.live.sql("SELECT count(*) FROM late").strip() == "4"
+
+
+@pytest.mark.parametrize("moment", ["data/PG_VERSION", "s/.s.PGSQL.5432"])
+def test_killed_at_any_step_the_next_run_leaves_nothing(site: Site, scratch: Path, moment: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.backups.postgresqls import restored;"
+        "patience = {'name': 'patience', 'database': 'postgres', 'query': 'SELECT pg_sleep(300)'};"
+        "restored(Path(sys.argv[1]), {'name': 'main', 'kind': 'physical', 'path': sys.argv[2], 'queries': [patience]})"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, scratch, site.plain], cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 60
+    while not list(scratch.glob("*/content/" + moment)):
+        assert time.monotonic() < deadline and child.poll() is None
+        time.sleep(0.002)
+    child.kill()
+    child.wait()
+    (left,) = scratch.iterdir()
+    result = restored(scratch, {"name": "main", "kind": "physical", "path": str(site.plain)})
+    assert result["findings"] == []
+    assert [(one["path"], one["left"]) for one in result["swept"]] == [(str(left), [])]
+    # What is left is looked at by the fixture: nothing.
 
 
 def test_it_is_recovered_to_a_point_in_time(site: Site, scratch: Path) -> None:
