@@ -129,7 +129,8 @@ options:
 notes:
   - Without root, owners, capabilities and devices are not restored. That is told by
     C(backup.restore.metadata_unproven).
-  - The targets of symbolic links are proven against the live tree only, as restic's listing does not tell them.
+  - The targets of symbolic links are proven against the live tree, and where that is not there or has changed, against
+    the snapshot, which takes another listing.
 seealso:
   - module: upkeep.maintenance.restic_info
   - module: upkeep.maintenance.restic_check

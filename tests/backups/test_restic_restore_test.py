@@ -268,6 +268,87 @@ def test_metadata_of_all_kinds(restic: Path, tmp_path: Path, place: Path) -> Non
     assert result["findings"] == []
     told = result["tests"][0]["restored"]["source"]
     assert (told["with_attributes"], told["with_capabilities"], told["hard_links"]) == (2, 1, 2)
+    assert (told["sparse"], told["sparse_bytes_more"]) == (1, 5 << 20)
+    assert result["tests"][0]["restored"]["links_by_snapshot"] == 0  # the live tree vouched for the link
+
+
+def meddling(machine: Path, folder: Path, line: str) -> Path:
+    """A restic whose restore is followed by a line of shell in the restored tree, before it says that all is written.
+
+    The line finds the restored source in ``$tree``.
+    """
+    wrapper = folder / "meddling-restic"
+    wrapper.write_text(
+        f"""#!/bin/sh
+case "$*" in *restore*) ;; *) exec {machine} "$@";; esac
+{machine} "$@" > {folder}/said; ended=$?
+tree=$(echo {folder}/scratch/*/content{folder}/source)
+{line}
+cat {folder}/said
+exit $ended
+"""
+    )
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+# An owner, a named user and a mask (posix_acl_xattr.h): 4 bytes of version; tag, permissions, number of each entry.
+ACL = (2).to_bytes(4, "little") + b"".join(
+    tag.to_bytes(2, "little") + permissions.to_bytes(2, "little") + number.to_bytes(4, "little")
+    for tag, permissions, number in [
+        (0x01, 6, 0xFFFFFFFF),
+        (0x02, 4, 12345),
+        (0x04, 4, 0xFFFFFFFF),
+        (0x10, 4, 0xFFFFFFFF),
+        (0x20, 0, 0xFFFFFFFF),
+    ]
+)
+
+
+def test_a_lost_acl_is_found(restic: Path, tmp_path: Path, place: Path) -> None:  # noqa: F811
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("kept", "lost", "other"):
+        (source / name).write_text(name)
+        os.setxattr(source / name, "system.posix_acl_access", ACL)
+    (source / "plain").write_text("x")
+    time.sleep(0.05)
+    made = of(restic, tmp_path, source)
+    result = run(made, place, mode="full")
+    assert result["findings"] == []
+    assert result["tests"][0]["restored"]["source"]["with_acl"] == 3
+    strip = f"""{sys.executable} -c 'import os, sys
+os.removexattr(sys.argv[1] + "/lost", "system.posix_acl_access")
+os.setxattr(sys.argv[1] + "/other", "system.posix_acl_access", os.getxattr(sys.argv[1] + "/kept", \
+"system.posix_acl_access").replace((12345).to_bytes(4, "little"), (54321).to_bytes(4, "little")))' "$tree" """
+    result = run(made, place, mode="full", program=str(meddling(restic, tmp_path, strip)))
+    assert checks(result) == ["backup.restore.metadata_mismatch"]
+    told = sorted(result["findings"][0]["evidence"])
+    assert told == [f"live: {source}/lost: lacks the ACL", f"live: {source}/other: differs in the ACL"]
+
+
+def test_links_of_another_host_are_compared_with_the_snapshot(
+    restic: Path,  # noqa: F811
+    tmp_path: Path,
+    place: Path,
+) -> None:
+    source = tmp_path / "source"
+    (source / "folder").mkdir(parents=True)
+    (source / "folder" / "file").write_text("x")
+    for number, target in enumerate(["/etc/passwd", "../up", "a -> b", os.fsdecode(b"caf\xe9"), "\x1b[31m"]):
+        (source / "folder" / f"link{number}").symlink_to(target)
+        Path(os.fsdecode(os.fsencode(source) + b"/odd\xff%d -> x" % number)).symlink_to(target)
+    made = of(restic, tmp_path, source)
+    result = run(made, place, mode="full", source="never")
+    assert result["findings"] == []
+    assert result["tests"][0]["restored"]["links_by_snapshot"] == 10
+    turn = 'ln -sfn /etc/shadow "$tree/folder/link1" && touch -hd @0 "$tree/folder/link1"'
+    turn += ' && touch -hr "$tree/folder/link0" "$tree/folder/link1" && touch -r "$tree/folder/file" "$tree/folder"'
+    result = run(made, place, mode="full", source="never", program=str(meddling(restic, tmp_path, turn)))
+    assert "backup.restore.content_mismatch" in checks(result)
+    found = next(one for one in result["findings"] if one["check"] == "backup.restore.content_mismatch")
+    assert found["evidence"] == [f"{source}/folder/link1: it leads to /etc/shadow instead of ../up"]
+    assert result["proofs"][0]["outcome"] == "failed"
 
 
 def test_changed_meanwhile_is_no_fault(machine: Path, tmp_path: Path, place: Path) -> None:
@@ -673,3 +754,19 @@ def test_slower_than_agreed_and_older_than_agreed(machine: Path, tmp_path: Path,
     result = run(made, place, mode="full", rto_hours=1e-6, rpo_hours=1e-6)
     assert checks(result) == ["backup.restore.slow", "backup.snapshot.stale"]
     assert result["proofs"][0]["outcome"] == "passed"
+
+
+def test_slower_than_it_used_to_be(machine: Path, tmp_path: Path, place: Path) -> None:
+    made = repositories.Made.new(machine, tmp_path / "made", 1, megabytes=20)
+    assert run(made, place, mode="full")["findings"] == []
+    (kept,) = (tmp_path / "history").iterdir()
+    memory = json.loads(kept.read_text())
+    (first,) = memory["history"]
+    assert first["bytes"] > 20 << 20
+    # It has taken a thousandth of the time in all of four weeks.
+    memory["history"] = [{**first, "seconds": first["seconds"] / 1000}] * 4
+    kept.write_text(json.dumps(memory))
+    result = run(made, place, mode="full")
+    assert checks(result) == ["backup.restore.slow"]
+    assert "times slower" in result["findings"][0]["summary"]
+    assert len(json.loads(kept.read_text())["history"]) == 5

@@ -28,6 +28,7 @@ CHECKS = (
     "backup.restore.source_differs",
     "backup.restore.metadata_mismatch",
     "backup.restore.metadata_unproven",
+    "backup.restore.sparse",
     "backup.restore.no_room",
     "backup.restore.slow",
     "backup.restore.leftovers",
@@ -42,6 +43,10 @@ TREND_RUNS = 4
 """Earlier trial restores without which nothing is said of a trend: a month of weekly ones."""
 TREND_BYTES = 16 * 1024**2
 """Smaller restores tell of the start of restic, not of its speed."""
+SPARSE_BYTES = 1024**3
+SPARSE_SHARE = 0.1
+"""Holes of sparse files that a restore fills: told from a GiB on, where they are a tenth of what was restored. Every
+host has some (lastlog, journals), and below that they fill no disk."""
 SLOWED = 2.0
 """A restore is told that is so many times slower than the median of the earlier ones; below, it may be the load."""
 
@@ -94,6 +99,7 @@ def judge(
     if reached:
         _content(review, subject, outcome)
         _metadata(review, subject, outcome)
+        _sparse(review, subject, outcome)
         _time(review, subject, outcome, options, history)
         _freshness(review, subject, outcome, options, now)
         for check in CHECKS:
@@ -286,6 +292,25 @@ def _metadata(review: Review, subject: str, outcome: Outcome) -> None:
             "Run the test as root, with a scratch place on a file system such as those that are backed up.",
             facts,
         )
+
+
+def _sparse(review: Review, subject: str, outcome: Outcome) -> None:
+    """restic writes the holes of sparse files out as zeros: whoever restores needs more room than there was in use."""
+    source, verified = outcome.source, there(outcome.verified)
+    if source is None or outcome.error is not None:
+        return
+    if source.sparse_bytes < max(SPARSE_BYTES, SPARSE_SHARE * verified.bytes):
+        return
+    review.found(
+        "backup.restore.sparse",
+        subject,
+        "low",
+        "%d sparse files of those that were compared take %s more room restored than they do live."
+        % (source.sparse, size(source.sparse_bytes)),
+        [],
+        "Have that much more room where you recover to, or keep the holes: restic restore --sparse (0.15 and later).",
+        {**_snapshot_facts(outcome), "files": source.sparse, "bytes_more": source.sparse_bytes},
+    )
 
 
 def _leftovers(review: Review, subject: str, left: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ the names, the metadata, and the live source.
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import verify_source
@@ -80,6 +81,10 @@ class Verified:
         """Sockets in the selection: restic never restores one."""
         self.digests: dict[str, str] = {}
         """Path -> SHA-256 of the files that were asked for."""
+        self.links_open = 0
+        """Symbolic links whose targets were not proven yet: neither against the live tree, nor by :class:`Links`."""
+        self.links_proven = 0
+        """Those that were, against what the snapshot says of them."""
         self.found: dict[str, Difference] = {}
         self.ended = False
         """Whether the walk came to its end."""
@@ -209,20 +214,24 @@ class Verifier:
             path = unescaped(seen.path)
             if path in self.wanted_digests and seen.kind == b"f":
                 self.result.digests[path] = verify_source.digest(seen)
+        outcome = ""
         if self.source is not None and self.selection.has(seen.path):
-            self._against_source(seen, self.source)
+            outcome = self._against_source(seen, self.source)
+        if seen.kind == b"l" and outcome != verify_source.SAME:
+            self.result.links_open += 1
 
-    def _against_source(self, seen: Seen, source: Source) -> None:
+    def _against_source(self, seen: Seen, source: Source) -> str:
         path = unescaped(seen.path)
         if seen.source < 0:
             self.result.add(SOURCE_GONE, path)
-            return
+            return verify_source.GONE
         outcome, metadata = source.compare(seen)
         if outcome in _OF_SOURCE:
             detail = "its bytes differ from the live file" if seen.kind == b"f" else "it differs from the live one"
             self.result.add(_OF_SOURCE[outcome], path, detail if outcome == verify_source.DIFFERS else "")
         if metadata:
             self.result.add(SOURCE_METADATA, path, "; ".join(metadata))
+        return outcome
 
     def _differs(self, data: bytes, seen: Seen) -> None:
         """The same name, another line."""
@@ -267,6 +276,8 @@ class Verifier:
         self._sha256.update(seen.line)
         if not self._keep(self._odd_seen, seen.path, seen.line):
             self.result.add(UNEXPECTED, unescaped(seen.path))
+        elif seen.kind == b"l":
+            self.result.links_open += 1
 
     def _keep(self, kept: dict[bytes, list[bytes]], path: bytes, data: bytes) -> bool:
         """Keep a name back whose place in the order is not known."""
@@ -294,6 +305,56 @@ class Verifier:
                 self.result.add(UNEXPECTED, unescaped(path))
 
 
+class Links:
+    """The targets of the restored symbolic links, laid beside those that the snapshot tells (``Restic.ls_links``).
+
+    ``walked`` is the restored tree; both come in one order. What cannot be told apart (a name or a target with a line
+    feed in it, a name that restic shows in other bytes) stays open, and counts as ``Verified.links_open``.
+    """
+
+    def __init__(self, result: Verified, walked: Iterator[Seen]) -> None:
+        self.result = result
+        self._walked = (seen for seen in walked if seen.kind == b"l")
+        self._seen = next(self._walked, None)
+        result.links_open = 0
+
+    def take(self, told: bytes) -> None:
+        """One line of what the snapshot says: ``PATH -> TARGET``."""
+        while self._seen is not None:
+            begins = self._seen.raw + b" -> "
+            if told.startswith(begins):
+                self._compare(self._seen, told[len(begins) :])
+                self._seen = next(self._walked, None)
+                return
+            if order(told) < order(begins):
+                return  # one that was not restored
+            self._leave_open()
+
+    def end(self) -> None:
+        """All was told."""
+        while self._seen is not None:
+            self._leave_open()
+
+    def _leave_open(self) -> None:
+        self.result.links_open += 1
+        self._seen = next(self._walked, None)
+
+    def _compare(self, seen: Seen, target: bytes) -> None:
+        try:
+            found = os.fsencode(os.readlink(seen.name, dir_fd=seen.folder))
+        except OSError as error:
+            self.result.add(UNREADABLE, unescaped(seen.path), error.strerror or "")
+            return
+        if found == target:
+            self.result.links_proven += 1
+        elif b"\n" in found and found.startswith(target):
+            self.result.links_open += 1  # the rest of it is on the next line
+        else:
+            leads, meant = (name.decode("utf-8", "replace") for name in (found, target))
+            detail = "it leads to %s instead of %s" % (leads, meant)
+            self.result.add(CONTENT, unescaped(seen.path), detail)
+
+
 def facts(result: Verified, source: Source | None) -> dict[str, Any]:
     """What was compared, for the result and the proof."""
     made: dict[str, Any] = {
@@ -302,6 +363,7 @@ def facts(result: Verified, source: Source | None) -> dict[str, Any]:
         "others": result.others,
         "bytes": result.bytes,
         "sockets_left_out": result.sockets,
+        "links_by_snapshot": result.links_proven,
         "manifest_sha256": result.digest,
         "differences": {what: found.count for what, found in sorted(result.found.items())},
     }

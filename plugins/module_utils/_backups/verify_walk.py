@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from .listing import escaped, line, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _CHUNK = 50_000
@@ -80,7 +80,7 @@ def walk(
     stopped: Callable[[], bool],
     spill: str | None = None,
     on_unreadable: Callable[[bytes, OSError], None] | None = None,
-) -> Iterator[Seen]:
+) -> Generator[Seen, None, None]:
     """All that is in the folder ``top``. ``source`` is the folder of the live tree that corresponds to it, or None.
 
     ``above``: the escaped paths of folders in which the live tree may be reached by a symbolic link, as they were not

@@ -18,6 +18,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.listin
     Listed,
     Listing,
     escaped,
+    order,
     parsed,
     shown,
     unescaped,
@@ -184,7 +185,17 @@ def test_bytes_are_shown_as_go_shows_them(name: bytes, seen: str) -> None:
 
 
 def test_order_is_that_of_bytes_and_depth() -> None:
-    listing([entry("/a", "dir"), entry("/a/b"), entry("/a.txt"), entry("/a0", "dir"), entry("/a0/x"), entry("/Ă")])
+    paths = ["/A", "/a", "/a/b", "/a/b/c", "/a/b.d", "/a.txt", "/a0", "/a0/x", "/z", "/Ă"]
+    folders = {"/a", "/a/b", "/a0"}
+    made = listing([entry(path, "dir" if path in folders else "file") for path in paths])
+    assert [one.path for one in made] == paths
+    assert sorted(paths, key=lambda path: order(path.encode())) == paths
+    # The order of whole paths is another one: "." comes before "/".
+    assert sorted(paths, key=str.encode) != paths
+    for number in range(len(paths) - 1):
+        swapped = [*paths[:number], paths[number + 1], paths[number], *paths[number + 2 :]]
+        with pytest.raises(Disorder):
+            listing([entry(path, "dir" if path in folders else "file") for path in swapped])
 
 
 @pytest.mark.parametrize(

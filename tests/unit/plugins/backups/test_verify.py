@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import verify, verify_walk
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.listing import Listing, shown
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.listing import Listing, order, shown
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.model import Entry
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.verify_source import Source
 
@@ -189,3 +189,63 @@ def test_a_pipe_in_place_of_a_live_file_makes_nobody_wait(live: Path, restored: 
     os.mkfifo(live / "large")
     result = compare(live, restored, listing)
     assert counts(result)["source_changed"] >= 1
+
+
+# -- symbolic links against the snapshot's own word -------------------------------------------------------------------
+
+
+def links(restored: Path, told: list[bytes]) -> verify.Verified:
+    result = verify.Verified()
+    made = verify.Links(result, verify_walk.walk(str(restored), None, frozenset(), lambda: False))
+    for line in told:
+        made.take(line)
+    made.end()
+    return result
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    top = tmp_path / "linked"
+    (top / "d").mkdir(parents=True)
+    (top / "a -> b").symlink_to("c -> d")
+    (top / "d" / "inner").symlink_to("/etc/passwd")
+    (top / "d.x").symlink_to("t")
+    (top / "z").symlink_to(os.fsdecode(b"caf\xe9"))
+    return top
+
+
+TOLD = [b"/a -> b -> c -> d", b"/d/inner -> /etc/passwd", b"/d.x -> t", b"/z -> caf\xe9"]
+
+
+def test_links_lead_where_the_snapshot_says(linked: Path) -> None:
+    others = [b"/0 -> x", b"/a -> x", b"/c -> /d/inner", b"/d/0 -> x", b"/d/z -> x", b"/e -> x", b"/zz -> x"]
+    told = sorted(TOLD + others, key=lambda line: order(line.partition(b" -> ")[0]))
+    for lines in (TOLD, told):  # a sample has not all that the snapshot has
+        result = links(linked, lines)
+        assert (counts(result), result.links_proven, result.links_open) == ({}, 4, 0)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_link_that_leads_elsewhere_is_told(linked: Path, number: int) -> None:
+    told = [line + b"2" if place == number else line for place, line in enumerate(TOLD)]
+    result = links(linked, told)
+    assert (counts(result), result.links_proven, result.links_open) == ({"content": 1}, 3, 0)
+    assert "it leads to " in result.told("content")[0]
+
+
+@pytest.mark.parametrize("left", [[0, 1, 2, 3], [1], [3], [0, 2]])
+def test_a_link_that_nothing_is_said_of_stays_open(linked: Path, left: list[int]) -> None:
+    result = links(linked, [line for place, line in enumerate(TOLD) if place not in left])
+    assert (counts(result), result.links_proven, result.links_open) == ({}, 4 - len(left), len(left))
+
+
+def test_a_target_of_two_lines_stays_open(tmp_path: Path) -> None:
+    (tmp_path / "two").symlink_to("first\nsecond")
+    result = links(tmp_path, [b"/two -> first"])
+    assert (counts(result), result.links_proven, result.links_open) == ({}, 0, 1)
+
+
+def test_links_that_the_live_tree_vouches_for_are_not_open(live: Path, restored: Path) -> None:
+    assert compare(live, restored, listed(live)).links_open == 0
+    alone = verify.Verifier(verify.Abilities(True), verify.Selection(()))
+    assert alone.run(listed(live), str(restored), None, frozenset(), lambda: False).links_open == 1
