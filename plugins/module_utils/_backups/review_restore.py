@@ -35,6 +35,8 @@ OPENED = (
     *(Kind.WRONG_PASSWORD, Kind.NO_PASSWORD, Kind.NO_KEY, Kind.NOT_RESTIC, Kind.TOO_OLD),
 )
 """What a repository that told its snapshots does not suffer from."""
+_ID = 6
+"""Characters that the beginning of a snapshot's id must have: fewer would be a matter of chance."""
 
 
 def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def _repository(
     # The cache would prove this host's copy of the structure, and not the repository's.
     with Restic(host, repository, options["program"], limits, no_cache=True) as restic:
         began = time.monotonic()
+        _guess(restic, options, own_names(host))
         try:
             snapshots = restic.snapshots()
         except ResticError as error:
@@ -96,13 +99,24 @@ def _repository(
         return tests + left_out
 
 
+def _guess(restic: Restic, options: Mapping[str, Any], own: Sequence[str]) -> None:
+    """Begin to list the snapshot that will most likely be restored first. With one core there is nothing to gain."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return
+    asked, hosts = options["snapshot"], options["hosts"] or own
+    if asked == "latest":
+        restic.begin_ls(asked, () if any(set(host) & set("*?[") for host in hosts) else hosts)
+    elif len(asked) >= _ID:
+        restic.begin_ls(asked)
+
+
 def _wanted(
     snapshots: Sequence[Snapshot], options: Mapping[str, Any], own: Sequence[str]
 ) -> tuple[list[tuple[Series, Snapshot]], list[dict[str, Any]]]:
     """The series with the snapshot of each that is to be restored, and those that are left out, with the reason."""
     asked = options["snapshot"]
     if asked != "latest":
-        if len(asked) < 6:  # a beginning of an id, as restic shows it, but not so short that it is a matter of chance
+        if len(asked) < _ID:
             return [], []
         for series in group(snapshots, options["group_by"]):
             for snapshot in series.snapshots:
@@ -118,7 +132,8 @@ def _wanted(
     newest = {series.host: max(s.newest.time for s in found if s.host == series.host) for series in found}
     wanted: list[tuple[Series, Snapshot]] = []
     left_out: list[dict[str, Any]] = []
-    for series in found:
+    # The newest comes first: it is the one whose listing is there already, see _guess().
+    for series in sorted(found, key=lambda one: -one.newest.time):
         behind = newest[series.host] - series.newest.time
         if behind > options["series_max_age_days"] * DAY:
             left_out.append(
