@@ -202,14 +202,15 @@ def run(
 
 @contextlib.contextmanager
 def begun(
-    stage: Stage, *, nice: int | None = None, ionice: str | None = None, cwd: str = "/"
+    stage: Stage, *, stdin: int | None = None, nice: int | None = None, ionice: str | None = None, cwd: str = "/"
 ) -> Iterator[Callable[..., Ended]]:
     """Start a program whose lines are read later, and do something else meanwhile: it goes on until its pipe is full.
 
     Gives a function ``(timeout, idle, on_line)`` that reads on to the program's end, once. Leaving the context ends the
     program with all that it started. Raises as :func:`run` does.
     """
-    with _started([stage], subprocess.DEVNULL, None, nice, ionice, cwd) as processes:
+    source = subprocess.DEVNULL if stdin is None else stdin
+    with _started([stage], source, None, nice, ionice, cwd) as processes:
         began = time.monotonic()
 
         def read(timeout: float, idle: float | None, on_line: Callable[[bytes], None]) -> Ended:

@@ -20,9 +20,10 @@ description:
   - A dump may have been written by anybody. It is loaded by a role that is no superuser, so that programs, files and
     untrusted languages are closed to it; psql is kept in its restricted mode (CVE-2025-8714); the server runs as an
     account that is not production's. Roles that the dump names are stood in for, and told when no backup holds them.
-  - It checks that the dump goes on to its end (an archive is read through before it is loaded), every complaint of the
-    load with its line, indexes (amcheck), rows and structure against a baseline or the live server, the age of what is
-    in it, and the answers to queries; it measures how long the restore takes.
+  - It checks that the dump goes on to its end (an archive is read through before it is loaded; beside the load where it
+    comes as a stream, packed or out of a snapshot, of which no copy is made), every complaint of the load with its
+    line, indexes (amcheck), rows and structure against a baseline or the live server, the age of what is in it, and
+    the answers to queries; it measures how long the restore takes.
   - In check mode it tells what it would restore and how much room that takes, and restores nothing.
   - Tried with PostgreSQL 15 and pgBackRest 2.44 (Debian 12). Versions 10 to 18 are meant to work.
 author:
@@ -89,7 +90,8 @@ options:
         type: bool
         default: false
       jobs:
-        description: How many connections load an archive at the same time. By default, as many as there are processors.
+        description: How many connections load an archive at the same time. By default, as many as there are processors,
+          and at least two.
         type: int
       expected_bytes:
         description: Bytes of the restored database, where the estimate of the room that it takes is far off.

@@ -41,9 +41,12 @@ CREATE EVENT tidy ON SCHEDULE EVERY 1 DAY DO DELETE FROM orders WHERE id < 0;
 
 
 class Live:
-    """The customer's server. As root it runs as the account that Debian's package makes, as a customer's does."""
+    """The customer's server. As root it runs as the account that Debian's package makes, as a customer's does.
 
-    def __init__(self, folder: Path) -> None:
+    ``default``: with the settings that its maker delivers, durable and all; else with those that make tests short.
+    """
+
+    def __init__(self, folder: Path, default: bool = False) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.socket = str(folder / "s")
@@ -57,7 +60,9 @@ class Live:
         made += ["--auth-root-authentication-method=normal", "--skip-name-resolve", "--debug-no-sync=1"]
         done = subprocess.run(made, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-        options = ["--skip-networking", "--innodb-log-file-size=16M", "--performance-schema=OFF", "--debug-no-sync=1"]
+        options = ["--skip-networking"]
+        if not default:
+            options += ["--innodb-log-file-size=16M", "--performance-schema=OFF", "--debug-no-sync=1"]
         argv = [
             *self.become,
             "/usr/sbin/mariadbd",

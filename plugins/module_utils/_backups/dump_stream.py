@@ -78,6 +78,7 @@ class Flow:
         self._unpacked = _Counter(digest=False)
         self._threads: list[threading.Thread] = []
         self._reader = -1
+        self._twin = -1
         self._error: BaseException | None = None
 
     @property
@@ -95,7 +96,13 @@ class Flow:
         reader, writer = _pipe()
         source, self._reader = self._reader, -1
         counter = self._unpacked if self.packed else self._raw
-        self._start(self._pump, source, writer, self.head, counter, change)
+        self._start(self._pump, source, writer, self.head, counter, change, self._twin)
+        return reader
+
+    def twin(self) -> int:
+        """A second descriptor with the same as :meth:`pour`, unchanged, to be read at the same time; before it. To be
+        closed by the caller once a program has it. When one reader stops, the other still gets all."""
+        reader, self._twin = _pipe()
         return reader
 
     def more(self, count: int) -> None:
@@ -127,23 +134,37 @@ class Flow:
         thread.start()
 
     def _pump(
-        self, source: int, sink: int, first: bytes, counter: _Counter, change: Callable[[bytes], bytes] | None
+        self,
+        source: int,
+        sink: int,
+        first: bytes,
+        counter: _Counter,
+        change: Callable[[bytes], bytes] | None,
+        twin: int = -1,
     ) -> None:
         """Move all that comes. ``first`` was read before and is counted already."""
+        sinks = [one for one in (sink, twin) if one >= 0]
+
+        def write(one: int, block: bytes) -> None:
+            try:
+                _write(one, block)
+            except BrokenPipeError:  # the reader has had enough: it tells why
+                sinks.remove(one)
+                os.close(one)
+
         try:
             block = first or _read(source, counter)
-            while block:
-                _write(sink, change(block) if change else block)
+            while block and sinks:
+                for one in tuple(sinks):
+                    write(one, change(block) if change and one == sink else block)
                 block = _read(source, counter)
-            if change:
-                _write(sink, change(b""))
-        except BrokenPipeError:
-            pass  # the reader has had enough: it tells why
+            if change and sink in sinks:
+                write(sink, change(b""))
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the end
             self._error = error
         finally:
-            os.close(sink)
-            os.close(source)
+            for one in (*sinks, source):
+                os.close(one)
 
     def _feed(self, stages: list[Stage], source: int | None, sink: int, timeout: float, idle: float | None) -> None:
         """Run the programs that write the stream. In a thread, which must live as long as they do."""

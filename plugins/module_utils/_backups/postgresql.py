@@ -32,7 +32,7 @@ from .restic_errors import ResticError
 from .scratch import NoRoom, Scratch, Unfit, check_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .._host import Host
     from .baseline import Baseline
@@ -281,7 +281,7 @@ class _Test:
             self._test(located, dump, flow.packed, lambda server: self._plain(server, flow, dump))
         elif located.source.stage is None and not flow.packed:
             path = located.source.path
-            self._test(located, dump, "", lambda server: self._archive(server, path, dump))
+            self._test(located, dump, "", lambda server: self._archive(server, path, dump), precheck=path)
         else:
             self._test(located, dump, flow.packed, lambda server: self._streamed(server, flow, dump))
 
@@ -317,7 +317,8 @@ class _Test:
         dump = dumps.identify(head)
         self._identified(located, dump, "")
         if self.restic is None:
-            self._test(located, dump, "", lambda server: self._archive(server, source.path, dump))
+            path = source.path
+            self._test(located, dump, "", lambda server: self._archive(server, path, dump), precheck=path)
             return
 
         def load(server: Server) -> Loaded:
@@ -328,7 +329,10 @@ class _Test:
                 flow = dump_stream.Flow()
                 flow.problems = problems
                 self._unreadable(flow)
-            return self._archive(server, os.path.join(folder, source.path.strip("/")), dump)
+            path = os.path.join(folder, source.path.strip("/"))
+            with self._prechecked(server, path, dump) as whole:
+                whole()
+            return self._archive(server, path, dump)
 
         self._test(located, dump, "", load, located.size)
 
@@ -354,7 +358,17 @@ class _Test:
         tables = int(expected or size * GROWTH.get(form, 1.0) * (UNPACKS if packed else 1.0))
         return EMPTY_SERVER + tables + min(LOG_MOST, tables)
 
-    def _test(self, located: Located, dump: Dump, packed: str, load: Any, copied: int = 0) -> None:
+    def _test(
+        self,
+        located: Located,
+        dump: Dump,
+        packed: str,
+        load: Callable[[Server], Loaded],
+        copied: int = 0,
+        precheck: str = "",
+    ) -> None:
+        """``copied``: bytes of a copy in the scratch place. ``precheck``: an archive of this host, read through while
+        the server is made."""
         programs = chosen(self.programs, dump.major or self.spec.get("version") or "", self._newer())
         needed = self.needed(located.size, dump.format, packed) + copied
         self.facts.update(version=programs.version, needs_bytes=needed)
@@ -368,15 +382,36 @@ class _Test:
                 self.host, programs, scratch.path, self.account, timeout=self.limits.timeout, nice=self.limits.nice
             )
             with server:
-                with self.timed("server"):
-                    server.create(loading_settings(Machine.of(self.host)))
-                    server.start()
-                    server.prepare()
-                self._cover("no_server", "not_throwaway", "no_room")
+                with self._prechecked(server, precheck, dump) as whole:
+                    with self.timed("server"):
+                        server.create(loading_settings(Machine.of(self.host)))
+                        server.start()
+                        server.prepare()
+                    self._cover("no_server", "not_throwaway", "no_room")
+                    whole()
                 server.trusted = self.spec["trusted"]
                 self._globals(server)
-                loaded: Loaded = load(server)
+                loaded = load(server)
                 self._judged(server, located, dump, loaded)
+
+    @contextlib.contextmanager
+    def _prechecked(self, server: Server, path: str, dump: Dump) -> Iterator[Callable[[], None]]:
+        """Begin to read an archive through; gives a function that ends the test where it is not whole."""
+        if not path:
+            yield lambda: None
+            return
+        tool = postgresql_load.archive_tool(server.programs, self.programs, dump)
+        with postgresql_load.precheck(server, tool, path) as rest:
+
+            def whole() -> None:
+                with self.timed("precheck"):
+                    errors = rest(self.limits.timeout)
+                self._cover("corrupt")
+                if errors:
+                    postgresql_judge.corrupt(self.review, self.subject, errors, True)
+                    raise _Stop
+
+            yield whole
 
     def _newer(self) -> bool:
         return bool(self.options.get("other_versions") == "newer")
@@ -426,14 +461,9 @@ class _Test:
 
     def _archive(self, server: Server, path: str, dump: Dump) -> Loaded:
         tool = postgresql_load.archive_tool(server.programs, self.programs, dump)
-        with self.timed("precheck"):
-            errors, _seconds = postgresql_load.precheck(server, tool, path, self.limits.timeout)
-        self._cover("corrupt")
-        if errors:
-            postgresql_judge.corrupt(self.review, self.subject, errors, True)
-            raise _Stop
-        # A tar is read from its start to its end; the others know where their parts lie.
-        jobs = 1 if dump.format == "tar" else self.spec.get("jobs") or self.host.cpus()
+        # A tar is read from its start to its end; the others know where their parts lie. From two jobs on pg_restore
+        # makes each table anew in the transaction that fills it, and then none of it goes into the log.
+        jobs = 1 if dump.format == "tar" else self.spec.get("jobs") or max(2, self.host.cpus())
         with self.timed("load"):
             return postgresql_load.archive(
                 server, tool, path, self._named(dump), jobs, self.spec["trusted"], self.limits.timeout
@@ -442,12 +472,17 @@ class _Test:
     def _streamed(self, server: Server, flow: Flow, dump: Dump) -> Loaded:
         tool = postgresql_load.archive_tool(server.programs, self.programs, dump)
         with self.timed("load"):
-            loaded = postgresql_load.streamed_archive(
+            loaded, corrupt = postgresql_load.streamed_archive(
                 server, tool, flow, self._named(dump), self.spec["trusted"], self.limits.timeout
             )
         self._cover("corrupt")
         seen = flow.seen
         self.facts.update(bytes=seen.stored, sha256=seen.sha256 if seen.whole else "", unpacked_bytes=seen.unpacked)
+        if corrupt and not loaded.ended_by:
+            if flow.problems:
+                self._unreadable_in_load(flow)
+            postgresql_judge.corrupt(self.review, self.subject, corrupt, False)
+            raise _Stop
         return loaded
 
     def _named(self, dump: Dump) -> str:
@@ -502,9 +537,10 @@ class _Test:
     def _questions(self, server: Server, loaded: Loaded, located: Located, cut: bool, ending: dumps.Ending) -> None:
         there = server.databases()
         databases = [name for name in loaded.databases if name in there]
+        counting = server.beside(lambda: self.contents(server, databases, LOADER))
         if not cut:
             self.check_indexes(server, databases, LOADER, "upkeep_check", server.amcheck)
-        held = self.contents(server, databases, LOADER)
+        held = counting.result()
         lost = self.compare(held, located.beside, located.source.path, quiet=cut)
         if self.facts["format"] == "plain":
             postgresql_judge.complete(self.review, self.subject, ending, loaded, lost)

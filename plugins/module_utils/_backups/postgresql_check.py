@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import functools
+import heapq
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from .._host import Host
     from .baseline import Baseline
     from .postgresql_server import Programs, Server
+
+
+WORTH_A_SESSION = 8 << 20
+"""Bytes of indexes that are worth a session of their own: amcheck reads some 200 MB a second, psql starts in 20 ms."""
 
 
 class Unanswered(Exception):  # noqa: N818 - an outcome, not a bug
@@ -51,28 +57,35 @@ def _parsed(text: str) -> Baseline:
         raise Unanswered("what it answered %s" % bad) from bad
 
 
+# From 16384 on (transam.h, FirstNormalObjectId) what a dump made, TOAST included; below it is the server's own.
+_LISTED = """
+SET search_path = '';
+SELECT c.oid, pg_catalog.pg_relation_size(c.oid)
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_am a ON a.oid = c.relam
+WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence <> 't' AND i.indisready AND i.indisvalid
+  AND (%(system)s OR c.oid >= 16384);
+"""
 _INDEXES = """
 SET search_path = ''; SET client_min_messages = error;
 CREATE TEMP TABLE upkeep_bad (name text, why text);
 DO $upkeep$
-DECLARE one record;
+DECLARE one record; looked_at bigint := 0;
 BEGIN
   FOR one IN SELECT c.oid, n.nspname || '.' || c.relname AS name
-    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_am a ON a.oid = c.relam
-    WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence <> 't' AND i.indisready AND i.indisvalid
-      AND (%(system)s OR n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema'))
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = ANY ('{%(these)s}'::pg_catalog.oid[])
   LOOP
     BEGIN
       PERFORM %(schema)s.bt_index_check(one.oid, %(heap)s);
     EXCEPTION WHEN OTHERS THEN
       INSERT INTO pg_temp.upkeep_bad VALUES ('index ' || one.name, SQLERRM);
     END;
+    looked_at := looked_at + 1;
   END LOOP;
+  PERFORM pg_catalog.set_config('upkeep.looked_at', looked_at::text, false);
 END $upkeep$;
-SELECT 'checked', pg_catalog.count(*) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-  JOIN pg_catalog.pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence <> 't'
-  AND (%(system)s OR c.oid >= 16384);
+SELECT 'checked', pg_catalog.current_setting('upkeep.looked_at');
 SELECT name, why FROM pg_temp.upkeep_bad ORDER BY name LIMIT 100;
 """
 _HEAP = """
@@ -108,18 +121,41 @@ class Checked(NamedTuple):
 def indexes(server: Server, database: str, user: str, timeout: float, schema: str, physical: bool) -> Checked:
     """The order within every B-tree index; of a physical backup also that each row is in it, and every table's pages.
 
-    The indexes of a dump were built a moment ago of the rows that are there: no row can be missing. Raises Unanswered.
+    The indexes of a dump were built a moment ago of the rows that are there: no row can be missing. As many sessions as
+    there are processors share the work. Raises Unanswered.
     """
     words = {"schema": sql.identifier(schema), "heap": "true" if physical else "false", "system": str(physical).lower()}
-    script = _INDEXES % words
+    listed = server.ask(_LISTED % words, database, user, timeout)
+    if listed.error:
+        raise Unanswered(listed.error)
+    sizes = {int(row[0]): int(row[1]) for row in listed.rows}
+    parts = shares(sizes, server.host.cpus())
+    scripts = [_INDEXES % dict(words, these=",".join(map(str, part))) for part in parts]
     if physical and int(server.programs.major.split(".")[0]) >= 14:
-        script += _HEAP % words
-    answer = server.ask(script, database, user, timeout)
-    if answer.error:
-        raise Unanswered(answer.error)
-    counted = [int(row[1]) for row in answer.rows if row[0] == "checked"]
-    bad = ["%s: %s" % (row[0], row[1]) for row in answer.rows if row[0] != "checked" and len(row) == 2]
-    return Checked(counted[0] if counted else 0, bad)
+        scripts.append(_HEAP % words)
+    sessions = [server.beside(functools.partial(server.ask, script, database, user, timeout)) for script in scripts]
+    answers = [session.result() for session in sessions]
+    for answer in answers:
+        if answer.error:
+            raise Unanswered(answer.error)
+    rows = [row for answer in answers for row in answer.rows if len(row) == 2]
+    counted = sum(int(row[1]) for row in rows if row[0] == "checked")
+    if counted != len(sizes):
+        raise Unanswered("it looked at %d indexes of %d" % (counted, len(sizes)))
+    return Checked(counted, sorted("%s: %s" % (row[0], row[1]) for row in rows if row[0] != "checked"))
+
+
+def shares(sizes: Mapping[int, int], most: int) -> list[list[int]]:
+    """Things of these sizes (bytes) in at most ``most`` parts that are about as large: the largest first, each to the
+    part that has the least. What is small stays together: a session more would take longer than it saves."""
+    count = max(1, min(most, sum(sizes.values()) // WORTH_A_SESSION))
+    parts: list[list[int]] = [[] for _ in range(count)]
+    heap = [(0, place) for place in range(count)]
+    for one in sorted(sizes, key=lambda key: (-sizes[key], key)):
+        has, place = heapq.heappop(heap)
+        parts[place].append(one)
+        heapq.heappush(heap, (has + sizes[one], place))
+    return [part for part in parts if part] or [[]]
 
 
 def asked(server: Server, option: Mapping[str, Any], database: str, user: str, timeout: float) -> Asked:

@@ -13,14 +13,14 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .._process import Ended, Stage, chain, run, secret_fd
+from .._process import Ended, Stage, begun, chain, run, secret_fd
 from . import postgresql_sql as sql
 from .dumps import _lines as head_lines
 from .postgresql_plain import PlainFilter
 from .postgresql_server import LOADER, OWNERS, NoServer, Programs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from .dump_stream import Flow, Source
     from .dumps import Dump
@@ -303,32 +303,39 @@ def archive_tool(own: Programs, tools: list[Programs], dump: Dump) -> Programs:
     )
 
 
-def precheck(server: Server, tool: Programs, path: str, timeout: float) -> tuple[list[sql.LoadError], float]:
-    """Read an archive through without loading it: what is corrupt, and the seconds that took.
+@contextlib.contextmanager
+def precheck(server: Server, tool: Programs, path: str) -> Iterator[Callable[[float], list[sql.LoadError]]]:
+    """Read an archive through without loading it, while the server is made, which need not be there yet.
 
-    ``pg_restore --list`` reads the table of contents only, and sees nothing of what is behind it.
+    Gives a function that waits for its end, at most so many seconds, and tells what is corrupt. Leaving the context
+    ends it. ``pg_restore --list`` reads the table of contents only, and sees nothing of what is behind it.
     """
     reader = Reader(server, path)
-    loaded = Loaded()
-    complaints = _Complaints(loaded)
-    ended = _guarded(
-        loaded,
-        lambda: run(
-            [*reader.prefix, tool.path("pg_restore"), "-f", os.devnull, path],
-            env=server.env,
-            account=reader.account,
-            on_error_line=complaints.line,
-            timeout=timeout,
-            nice=server.nice,
-        ),
-    )
-    complaints.end()
-    _note(loaded, ended)
-    if (loaded.rc != 0 or loaded.ended_by) and not loaded.errors:
-        said = head_lines(ended.err if ended else b"")
-        why = "pg_restore ended at its limit" if loaded.ended_by else "pg_restore ended with %s" % loaded.rc
-        loaded.errors.append(sql.LoadError("cut", 0, " ".join((why, *said))))
-    return loaded.errors, loaded.seconds
+    argv = [*reader.prefix, tool.path("pg_restore"), "-f", os.devnull, path]
+    with _reading(server, Stage(argv, server.env, (), reader.account)) as errors:
+        yield errors
+
+
+@contextlib.contextmanager
+def _reading(
+    server: Server, stage: Stage, stdin: int | None = None
+) -> Iterator[Callable[[float], list[sql.LoadError]]]:
+    with begun(stage, stdin=stdin, nice=server.nice) as rest:
+
+        def errors(timeout: float) -> list[sql.LoadError]:
+            loaded = Loaded()
+            complaints = _Complaints(loaded)
+            ended = rest(timeout, None, lambda _line: None)
+            with contextlib.suppress(_TooMany):
+                for line in ended.err.split(b"\n"):
+                    complaints.line(line)
+                complaints.end()
+            if ended.rc != 0 and not loaded.errors:
+                why = "pg_restore ended at its limit" if ended.ended_by else "pg_restore ended with %s" % ended.rc
+                loaded.errors.append(sql.LoadError("cut", 0, " ".join((why, *head_lines(ended.err)))))
+            return loaded.errors
+
+        yield errors
 
 
 def archive(
@@ -360,8 +367,12 @@ def archive(
 
 def streamed_archive(
     server: Server, tool: Programs, flow: Flow, database: str, trusted: bool, timeout: float
-) -> Loaded:
-    """Load an archive as it comes, without a copy of it."""
+) -> tuple[Loaded, list[sql.LoadError]]:
+    """Load an archive as it comes, without a copy of it; how that went, and where the archive is corrupt.
+
+    It comes once, so that it cannot be read through before: a second pg_restore reads the same bytes beside the load,
+    all of them, whatever the server takes of them.
+    """
     loaded = Loaded(databases=[database])
     _make(server, database)
     for size in _TOC_SIZES:
@@ -377,13 +388,18 @@ def streamed_archive(
         if schema.rc == 0:
             _Setup(server, loaded, trusted).statements(schema.out, database)
             break
+    twin = flow.twin()
     reader = flow.pour()
-    try:
+    argv = [tool.path("pg_restore"), "-f", os.devnull]
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(open(reader, "rb", buffering=0))
+        with open(twin, "rb", buffering=0):
+            errors = stack.enter_context(_reading(server, Stage(argv, server.env, (), server.account), twin))
         _restore(server, loaded, _argv(server, tool, database, trusted), server.account, reader, timeout)
-    finally:
-        os.close(reader)
+        stream.close()
+        corrupt = errors(timeout)
     flow.drain()
-    return loaded
+    return loaded, corrupt
 
 
 def unpacked(server: Server, source: Source, folder: str, timeout: float) -> list[Ended]:

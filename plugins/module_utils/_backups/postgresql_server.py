@@ -20,17 +20,20 @@ import secrets
 import signal
 import struct
 import subprocess
+import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from .._process import Stage, _Child, environment, run
 from . import postgresql_sql as sql
 from .dumps import major_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .._host import Host
+
+T = TypeVar("T")
 
 LOADER = "upkeep_loader"
 OWNERS = "upkeep_owners"
@@ -217,6 +220,33 @@ def safe_settings(socket: str) -> dict[str, str]:
     }
 
 
+class Beside(Generic[T]):
+    """A call that asks the server while this thread does something else. The end of the server is the end of it."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._results: list[T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._call())
+        except BaseException as error:  # noqa: BLE001 - raised to who asks for the result
+            self._error = error
+
+    def wait(self) -> None:
+        self._thread.join()
+
+    def result(self) -> T:
+        """What the call returned, once it has; raises what it raised."""
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+
 class Answer(NamedTuple):
     """What psql said: rows of texts (None: NULL), or an error."""
 
@@ -255,6 +285,7 @@ class Server:
         self.trusted = False
         """Whether the roles of the dump stand in as superusers: the owner of an event trigger must be one."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._beside: list[Beside[Any]] = []
         self._env = _environment(account)
         self._roles = {LOADER, OWNERS, self.admin}
 
@@ -270,6 +301,8 @@ class Server:
         """initdb, and the settings. Raises NoServer."""
         self._folders()
         argv = [self.programs.path("initdb"), "-D", self.data, "-U", self.admin, "-A", "trust", "-N", "-E", "UTF8"]
+        if _order(self.programs.major) >= (18,):
+            argv.append("--no-data-checksums")  # what is loaded lives for minutes, and amcheck reads it from memory
         ended = self._run([*argv, "--locale=C.UTF-8"], timeout=120)
         if ended.rc != 0 and b"invalid locale" in ended.err:
             ended = self._run([*argv, "--locale=C"], timeout=120)
@@ -375,6 +408,8 @@ class Server:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)  # its children bear its group
         self._process = None
+        for one in self._beside:
+            one.wait()  # it has lost its connection
 
     def _failed(self, why: str, said: bytes) -> NoServer:
         lines = _lines(said)
@@ -431,6 +466,12 @@ class Server:
         elif ended.rc != 0:
             error = (_lines(ended.err) or ["psql ended with %s" % ended.rc])[0]
         return Answer(rows, error, ended.seconds)
+
+    def beside(self, call: Callable[[], T]) -> Beside[T]:
+        """Begin a call that asks this server, and go on."""
+        made = Beside(call)
+        self._beside.append(made)
+        return made
 
     # --- the loader -----------------------------------------------------------------------------
 

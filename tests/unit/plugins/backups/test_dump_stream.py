@@ -121,3 +121,27 @@ def test_an_empty_file_is_empty(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), opened(Source("a", str(tmp_path / "absent")), timeout=60):
         pass
+
+
+@pytest.mark.parametrize("early", ["the first", "the second", "none"])
+def test_two_read_the_same_and_one_may_stop(tmp_path: Path, early: str) -> None:
+    (tmp_path / "dump").write_bytes(TEXT)
+    told: dict[str, bytes] = {}
+
+    def read(who: str, descriptor: int) -> None:
+        with open(descriptor, "rb") as stream:
+            told[who] = stream.read(1000 if who == early else -1)
+
+    with opened(Source("a", str(tmp_path / "dump")), timeout=60) as flow:
+        second, first = flow.twin(), flow.pour(bytes.upper)
+        readers = [
+            threading.Thread(target=read, args=words) for words in (("the first", first), ("the second", second))
+        ]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        flow.drain()
+    expected = {"the first": TEXT.upper(), "the second": TEXT}
+    assert told == {who: text[:1000] if who == early else text for who, text in expected.items()}
+    assert flow.seen.whole
