@@ -295,6 +295,14 @@ plan:
       description: How long it should take, and whether that was measured on this host or is an estimate.
       type: dict
       sample: {download: 1, apply: 6, reboot: 0, total: 7, measured: false}
+lines:
+  description: The plan as a person reads it.
+  returned: when there is a plan
+  type: list
+  elements: str
+  sample:
+    - "p-03aca58b6763: Packages: 1 upgraded (1 security); services restarted: 1; no reboot."
+    - "  openssl: upgrade 3.0.16-1~deb12u1 -> 3.0.17-1~deb12u2; security (high); CVE-2025-9230"
 missing:
   description: Packages of O(packages) that are not installed here.
   returned: when there is a plan

@@ -34,7 +34,7 @@ def annotate(index: Index, result: dict[str, Any]) -> dict[str, Any]:
     packages = [_annotated(index, release, package, plan["manager"]) for package in plan["packages"]]
     plan = dict(plan, packages=sorted(packages, key=urgency))
     record = plan_record("os", plan["id"], plan_model.summary(plan), plan)
-    return dict(result, plan=plan, plans=[record])
+    return dict(result, plan=plan, lines=plan_model.lines(plan), plans=[record])
 
 
 def ratings(index: Index, result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

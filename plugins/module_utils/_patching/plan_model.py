@@ -56,7 +56,8 @@ _NAMES = {
 }
 _ARCH = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # apt takes "name=version-" for a removal, so no version ends with a dash; none that is right does.
-_VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+~^:_-]{0,198}[A-Za-z0-9.+~^_])?")
+VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+~^:_-]{0,198}[A-Za-z0-9.+~^_])?")
+"""A version of either package manager: to be matched in full."""
 
 
 def plan_id(plan: Plan) -> str:
@@ -161,7 +162,7 @@ def _package_errors(package: Any, name_form: re.Pattern[str]) -> list[str]:
             errors.append("%s is not one that a package can have: %s" % (key, _shown(package.get(key))))
     for key in ("from", "to"):
         version = package.get(key)
-        if not isinstance(version, str) or (version and not _VERSION.fullmatch(version)):
+        if not isinstance(version, str) or (version and not VERSION.fullmatch(version)):
             errors.append("%s is not a version that a package can have: %s" % (key, _shown(version)))
     if errors:
         return errors
@@ -268,3 +269,53 @@ def summary(plan: Plan) -> str:
     restarts = sum(service["restart"] != "never" for service in plan["services"])
     text += "; services restarted: %d" % restarts
     return text + ("; a reboot is needed." if plan["reboot"]["needed"] else "; no reboot.")
+
+
+LINES_LIMIT = 200
+"""Packages, and entries of what is left out, that :func:`lines` tells."""
+
+
+def lines(plan: Plan) -> list[str]:
+    """The plan as a person reads it before approving it."""
+    told = ["%s: %s" % (plan["id"], summary(plan))]
+    told += _some("  ", [package_line(package) for package in plan["packages"]])
+    # What the policy does not ask for is no news: it is counted.
+    not_asked = [entry for entry in plan["left_out"] if entry["why"] == "not_selected"]
+    kept_out = [_left_out_line(entry) for entry in plan["left_out"] if entry["why"] != "not_selected"]
+    if kept_out:
+        told += ["left out:", *_some("  ", kept_out)]
+    if not_asked:
+        told.append("not asked for by select: %s: %d" % (plan["select"], len(not_asked)))
+    if plan["services"]:
+        words = {"package": "restarted by its package", "upkeep": "to be restarted", "never": "left alone"}
+        told.append("services:")
+        told += ["  %s: %s (%s)" % (one["unit"], words[one["restart"]], one["why"]) for one in plan["services"]]
+    if plan["reboot"]["needed"]:
+        told.append("reboot: %s" % "; ".join(plan["reboot"]["why"]))
+    seconds = plan["seconds"]
+    if plan["packages"]:
+        source = "as measured on this host" if seconds["measured"] else "an estimate"
+        told.append("download: %s; time: about %d s, %s" % (_bytes(plan["download_bytes"]), seconds["total"], source))
+    return told
+
+
+def _some(indent: str, texts: list[str]) -> list[str]:
+    more = len(texts) - LINES_LIMIT
+    return [indent + text for text in texts[:LINES_LIMIT]] + (["%s… and %d more" % (indent, more)] if more > 0 else [])
+
+
+def _left_out_line(entry: Mapping[str, Any]) -> str:
+    step = " %s -> %s" % (entry["from"], entry["to"]) if entry["to"] else ""
+    until = " until %s" % entry["until"] if entry.get("until") else ""
+    security = ", a security update" if entry.get("security") else ""
+    return "%s%s: %s%s (%s)%s" % (
+        entry["name"], step, entry["why"].replace("_", " "), until, entry["reason"], security,
+    )  # fmt: skip
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if abs(number) < 1024:
+            return "%d %s" % (number, unit)
+        number /= 1024
+    return "%.1f GiB" % number

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._findings import clean_line
 from . import options as review_options
-from .plan_model import SELECTS
+from .plan_model import SELECTS, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +88,12 @@ def errors_of(options: Mapping[str, Any]) -> list[str]:
         "packages[].name is the name of a package, this is %r" % clean_line(package["name"], 60)
         for package in options["packages"]
         if not _NAME.fullmatch(package["name"])
+    ]
+    errors += [
+        "packages[].version is a version as the package manager prints it, this is %r"
+        % clean_line(package["version"], 60)
+        for package in options["packages"]
+        if package.get("version") and not VERSION.fullmatch(package["version"])
     ]
     for entry in options["exclude"]:
         if not _PATTERN.fullmatch(entry["name"]):

@@ -98,6 +98,7 @@ def _finished(reviewed: Review, result: dict[str, Any], options: Mapping[str, An
             _exposure_finding(reviewed, cve, result["exposure"][cve], {})
     plan = result["plan"]
     if plan is not None:
+        result["lines"] = plan_model.lines(plan)
         reviewed.plan(SUBJECT, plan["id"], plan_model.summary(plan), plan)
     return {**plain(result), **reviewed.result()}
 

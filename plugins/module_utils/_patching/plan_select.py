@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .plan_options import last_day
-from .vulnerabilities import rating, severity_rank
+from .vulnerabilities import comparer, rating, severity_rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -74,6 +74,7 @@ def select(
         (selection.expired if end is not None and now >= end else exclusions).append(entry)
     named = {entry["name"]: entry for entry in options["packages"]}
     asked_by_name = options["select"] in ("cves", "packages")
+    compare = comparer(known.manager)
     told = set()
     for update in known.updates:
         told.add(update.name)
@@ -91,14 +92,14 @@ def select(
             reason = "its archive gives it to a part of the hosts first, and this one is not among them"
             selection.left_out.append(left_out(update, "phased", reason))
         else:
-            version = named[_plain_name(update.name)].get("version") if _plain_name(update.name) in named else ""
-            selection.wanted.append(
-                Wanted(
-                    update.name, update.arch, update.installed,
-                    version if options["select"] == "packages" and version else update.candidate, update,
-                    doubtful=bool(update.kept_back) and update.kept_back != "needs new packages",
-                )
-            )  # fmt: skip
+            version = update.candidate
+            if options["select"] == "packages":
+                version = (named.get(update.name) or named[_plain_name(update.name)]).get("version") or version
+            if compare(version, update.installed) <= 0:
+                selection.left_out.append(left_out(update, "not_selected", "it is newer than %s" % version))
+                continue
+            doubtful = bool(update.kept_back) and update.kept_back != "needs new packages"
+            selection.wanted.append(Wanted(update.name, update.arch, update.installed, version, update, doubtful))
     for hold in known.holds:
         if hold.newer and hold.name not in told:
             why = "pinned" if hold.how == "pin" else "held"
