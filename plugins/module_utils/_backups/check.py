@@ -15,7 +15,7 @@ from .check_judge import Broken, judge, judge_rotation
 from .check_parse import KEPT, Damage, Output, Touched, touched
 from .judge_snapshots import STALE_LOCK, Seen, judge_repository
 from .restic import CHECK_JSON, Limits, Repository, Restic
-from .restic_errors import OPENED, Kind, ResticError, classify, report, why
+from .restic_errors import NO_WAY, OPENED, Kind, ResticError, classify, report, why
 from .restic_locks import holders
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ class _Check:
             try:
                 digest = self.restic.pack_digest(pack)
             except ResticError as error:
-                if error.kind in (Kind.UNREACHABLE, Kind.TIMED_OUT, Kind.DENIED):
+                if error.kind in NO_WAY:
                     raise
                 wrong[pack] = ("damaged", error.evidence[-1] if error.evidence else error.why)
             else:

@@ -16,7 +16,7 @@ from .gather_sources import databases, left_out, other_programs, processes, unmo
 from .judge_covered import Covered, Sources
 from .judge_snapshots import SERIES_CHECKS, Seen, Standing
 from .restic import Limits, Repository, Restic
-from .restic_errors import OPENED, Kind, ResticError, report
+from .restic_errors import NO_WAY, OPENED, Kind, ResticError, report
 from .restic_locks import holders
 
 if TYPE_CHECKING:
@@ -338,7 +338,7 @@ class _Look:
                     try:
                         answer = restic.stats(one.id, "restore-size")
                     except ResticError as error:
-                        if error.kind in (Kind.TIMED_OUT, Kind.UNREACHABLE):
+                        if error.kind in NO_WAY:
                             return sizes  # the listing tells
                         continue
                     count, size = answer.get("total_file_count"), answer.get("total_size")

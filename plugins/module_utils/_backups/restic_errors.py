@@ -29,6 +29,8 @@ class Kind:
     CONFIG_DAMAGED = "config_damaged"
     KEY_DAMAGED = "key_damaged"
     UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"
+    REFUSED = "refused"
     DENIED = "denied"
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - the name of a fault
     NO_PASSWORD = "no_password"  # noqa: S105 - likewise
@@ -44,6 +46,10 @@ class Kind:
     NOT_UNDERSTOOD = "not_understood"
     TIMED_OUT = "timed_out"
     UNKNOWN = "unknown"
+
+
+NO_WAY = (Kind.UNREACHABLE, Kind.UNTRUSTED, Kind.REFUSED, Kind.DENIED, Kind.TIMED_OUT)
+"""Faults of the way to a repository, which are no word about what is in it."""
 
 
 class ResticError(Exception):
@@ -110,7 +116,20 @@ _FAULTS = {
     Kind.UNREACHABLE: _Fault(
         "backup.repository.unreachable",
         "high",
-        "Try it by hand from this host: restic cat config. Are its server, network, name and certificate well?",
+        "Try it by hand from this host: restic cat config. Are its server, its network and its name well?",
+    ),
+    Kind.UNTRUSTED: _Fault(
+        "backup.repository.untrusted",
+        "high",
+        "See what the server shows: openssl s_client -connect HOST:PORT (ssh HOST for sftp). Renew a certificate that "
+        "has expired; where an authority of your own signed it, name the file with that one's certificate: cacert.",
+    ),
+    Kind.REFUSED: _Fault(
+        "backup.repository.refused",
+        "high",
+        "Give the user and password, keys or token that the server knows, and that may read this repository, in "
+        "environment or environment_file (RESTIC_REST_USERNAME, AWS_ACCESS_KEY_ID, …; an ssh key for sftp). restic "
+        "0.14 takes those of a REST server in its location only: rest:https://USER:PASSWORD@HOST/.",
     ),
     Kind.DENIED: _Fault(
         "backup.repository.denied",
@@ -213,9 +232,20 @@ _MESSAGES = [
     ),
     (Kind.NO_ROOM, r".*no space left on device"),
     (
+        Kind.REFUSED,
+        r".*(?:Access ?Denied|401 Unauthorized|403 Forbidden|HTTP response \(40[13]\)|InvalidAccessKeyId|"
+        r"SignatureDoesNotMatch|getCredentials: .*credentials found|AuthenticationFailed|failed to authenticate|"
+        r"invalid_grant)|subprocess ssh: .*Permission denied",
+    ),
+    (
+        Kind.UNTRUSTED,
+        r".*(?:x509: |root certificate|TLS client cert|tls: .*certificate)|"
+        r"subprocess ssh: .*(?:Host key verification failed|HOST IDENTIFICATION HAS CHANGED)",
+    ),
+    (
         Kind.DENIED,
         r"(?:unable to open (?:config file|repository)|repository does not exist|Stat|Load|open|List|lstat).*"
-        r"(?:permission denied|Access ?Denied|403 Forbidden|401 Unauthorized)",
+        r"permission denied",
     ),
     (
         Kind.MISSING,
@@ -232,9 +262,9 @@ _MESSAGES = [
     (
         Kind.UNREACHABLE,
         r"unable to open (?:config file|repository)|(?:Stat|Load|List|LoadRaw)\(.*(?:retrying after|"
-        r"connection refused|no such host|i/o timeout|network is unreachable|no route to host|certificate|broken pipe|"
+        r"connection refused|no such host|i/o timeout|network is unreachable|no route to host|broken pipe|"
         r"connection reset)|"
-        r".*(?:dial tcp|x509: |tls: |unable to start the sftp session|ssh: |server unexpectedly closed connection)",
+        r".*(?:dial tcp|tls: |unable to start the sftp session|ssh: |server unexpectedly closed connection)",
     ),
     (
         Kind.NO_SNAPSHOT,
@@ -265,6 +295,8 @@ _WHY = {
     Kind.CONFIG_DAMAGED: "the file config of the repository is damaged",
     Kind.KEY_DAMAGED: "a key of the repository is damaged",
     Kind.UNREACHABLE: "the repository cannot be reached",
+    Kind.UNTRUSTED: "the certificate or key of the server is not trusted that answers for the repository",
+    Kind.REFUSED: "the server refuses the user, password or keys that it is given for the repository",
     Kind.DENIED: "this account may not read the repository",
     Kind.WRONG_PASSWORD: "the password is wrong",
     Kind.NO_PASSWORD: "there is no password, or it could not be had",
@@ -320,6 +352,10 @@ def classify(ended: Ended) -> str:
             return _by_message([retried[-1]]) or Kind.UNREACHABLE
         return Kind.TIMED_OUT
     kind = _by_message(said)
+    if kind == Kind.UNREACHABLE:
+        # The verdict is restic's; why, ssh has said before.
+        told = [_by_message([message]) for message in said if message.startswith("subprocess ssh: ")]
+        kind = next((one for one in told if one in (Kind.REFUSED, Kind.UNTRUSTED)), kind)
     # "no repository" by its code may be a matter of rights, which its message tells.
     by_code = _CODES.get(ended.rc if code is None else code)
     if kind is None or by_code in (Kind.LOCKED, Kind.WRONG_PASSWORD):

@@ -19,7 +19,7 @@ from .info import repositories as repositories_of
 from .judge_snapshots import same_host, span
 from .leftovers import clear_away
 from .restic import Limits, Repository, Restic
-from .restic_errors import Kind, ResticError, report
+from .restic_errors import NO_WAY, Kind, ResticError, report
 from .restore import Trial, spool
 from .series import DAY, Series, group
 
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 
 OPENED = (
-    *(Kind.MISSING, Kind.EMPTY, Kind.NO_CONFIG, Kind.CONFIG_DAMAGED, Kind.KEY_DAMAGED, Kind.UNREACHABLE, Kind.DENIED),
-    *(Kind.WRONG_PASSWORD, Kind.NO_PASSWORD, Kind.NO_KEY, Kind.NOT_RESTIC, Kind.TOO_OLD),
+    *(Kind.MISSING, Kind.EMPTY, Kind.NO_CONFIG, Kind.CONFIG_DAMAGED, Kind.KEY_DAMAGED, Kind.UNREACHABLE),
+    *(Kind.UNTRUSTED, Kind.REFUSED, Kind.DENIED, Kind.WRONG_PASSWORD, Kind.NO_PASSWORD, Kind.NO_KEY),
+    *(Kind.NOT_RESTIC, Kind.TOO_OLD),
 )
 """What a repository that told its snapshots does not suffer from."""
 _ID = 6
@@ -94,7 +95,7 @@ def _repository(
                 tests.append(_series(reviewed, host, restic, series, snapshot, options, start))
             except ResticError as error:
                 report(reviewed, repository.name, error)
-                if error.kind in (Kind.TIMED_OUT, Kind.UNREACHABLE, Kind.DENIED):
+                if error.kind in NO_WAY:
                     break  # the next one would wait as long
         return tests + left_out
 
