@@ -26,9 +26,7 @@ def fix(state: str = "fixed", fixed: str = "3.0.17-1", source: str = "openssl", 
     }
 
 
-def deb(
-    name: str = "libssl3", version: str = "3.0.16-1", source: str = "openssl", source_version: str = ""
-) -> Installed:
+def deb(name: str = "libssl3", version: str = "3.0.16-1", source: str = "openssl", built_from: str = "") -> Installed:
     return Installed(name, "amd64", version, source, built_from or version)
 
 
