@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import delete, func, select
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import OUTCOMES
 
@@ -186,28 +186,30 @@ def figures(connection: Connection, days: float, most: int) -> tuple[list[Tested
     newest = connection.scalar(select(func.max(table.began)))
     if newest is None:
         return [], 0
-    is_restore = or_(*(table.check_name.startswith(prefix, autoescape=True) for prefix in RESTORES))
-    lately = and_(table.began > newest - days * 86400.0, is_restore)
     # As an expression: SQLite would else walk through all of another index that has the groups in their order.
     host = func.coalesce(table.host, "").label("host")
     place = (host, table.subject, table.check_name)
-    ends = select(*place, table.outcome, func.max(table.began).label("began")).where(lately)
-    ends = ends.group_by(*place, table.outcome)
+    ends = select(*place, table.outcome, func.max(table.began).label("began"))
+    ends = ends.where(table.began > newest - days * 86400.0).group_by(*place, table.outcome)
     ended: dict[tuple[str, str, str], dict[str, float]] = {}
     for row in connection.execute(ends):
-        ended.setdefault((row.host, row.subject, row.check_name), {})[row.outcome] = row.began
-    last = ends.where(table.outcome == "passed").subquery()
-    columns = (table.began, table.host, table.subject, table.check_name, table.outcome)
-    same = (column == last.c[column.name] for column in columns)
-    took = select(*place, func.max(table.recovery)).join(last, and_(*same)).where(lately).group_by(*place)
-    recoveries = {(row[0], row[1], row[2]): row[3] for row in connection.execute(took)}
+        if row.check_name.startswith(RESTORES):
+            ended.setdefault((row.host, row.subject, row.check_name), {})[row.outcome] = row.began
+    recoveries: dict[tuple[str, str, str, float], float | None] = {}
+    # Of the runs in which something passed last: few, for each run tests much.
+    lasts = sorted({began["passed"] for began in ended.values() if "passed" in began})
+    for start in range(0, len(lasts), 500):
+        part = lasts[start : start + 500]
+        took = select(*place, table.began, func.max(table.recovery)).group_by(*place, table.began)
+        took = took.where(table.began.in_(part), table.outcome == "passed")
+        recoveries |= {(row[0], row[1], row[2], row[3]): row[4] for row in connection.execute(took)}
     found = [
         # Two ends in one run: the worse one counts.
         Tested(
             *key,
             outcome=max(began, key=lambda outcome: (began[outcome], _WORSE.index(outcome))),
             passed=began.get("passed"),
-            recovery=recoveries.get(key),
+            recovery=recoveries.get((*key, began.get("passed", 0.0))),
         )
         for key, began in ended.items()
     ]
