@@ -195,8 +195,8 @@ options:
 requirements:
   - restic 0.14 or newer on the host, where there is a repository.
 notes:
-  - Tried with restic 0.14 (Debian 12), 0.18 and 0.19, on repositories in folders. What restic reaches by network is
-    opened the same way.
+  - Tried with restic 0.14 (Debian 12), 0.18 and 0.19, on repositories in folders, and behind REST, S3 and sftp
+    servers.
   - Without restic and without a repository it starts no process.
   - restic before 0.17 notes no size in its snapshots. Four of each series are asked for theirs then, about a second
     each.

@@ -116,7 +116,8 @@ _FAULTS = {
     Kind.UNREACHABLE: _Fault(
         "backup.repository.unreachable",
         "high",
-        "Try it by hand from this host: restic cat config. Are its server, its network and its name well?",
+        "Try it by hand from this host: restic cat config. Are its server, its network and its name well? "
+        "For sftp, ssh to its server says more.",
     ),
     Kind.UNTRUSTED: _Fault(
         "backup.repository.untrusted",
