@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from molecule.shared.results import FILE, covered, findings, proofs
+from upkeep.store.proofs import RESTORES, recovery
 
 testinfra_hosts = ["ansible://fleet_backups"]
 
@@ -51,6 +52,9 @@ def test_every_test_left_a_proof(host: Any) -> None:
         ("backup.dump.load", "passed"),
     } <= made
     assert {outcome for _check, outcome in made} == {"passed"}
+    # What the figures for Prometheus are made of stands in the facts of each that restored.
+    restores = [proof for proof in proofs("db1") if proof["check"].startswith(RESTORES)]
+    assert len(restores) >= 6 and all(recovery(proof["facts"]) is not None for proof in restores)
     (whole,) = (
         one for one in proofs("db1") if one["check"] == "backup.restore.whole" and one["subject"].startswith("daily ")
     )
