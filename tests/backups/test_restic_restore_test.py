@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -115,6 +116,14 @@ def test_the_repository_is_opened_no_more_than_three_times(restic: Path, tmp_pat
     asked = [line for line in (tmp_path / "asked").read_text().splitlines() if line != "version"]
     assert len(asked) == 3, asked
     assert sum(" ls --json " in line for line in asked) == 1
+    # The newest was listed ahead, by the name that only a guess has; not so where a program is asked for the password.
+    assert sum(line.endswith("-- latest") for line in asked) == (len(os.sched_getaffinity(0)) > 1)
+    (tmp_path / "asked").unlink()
+    given = options(made, place, mode="full", program=str(logging(restic, tmp_path)))
+    (named,) = given["repositories"]
+    named.update(password=None, password_command=shlex.join(["printf", "%s", repositories.PASSWORD]))
+    assert review(Host(), given)["findings"] == []
+    assert "latest" not in (tmp_path / "asked").read_text()
 
 
 def test_what_was_listed_ahead_is_used_only_where_it_is_what_is_asked(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,15 @@ def _repository(
 
 
 def _guess(restic: Restic, options: Mapping[str, Any], own: Sequence[str]) -> None:
-    """Begin to list the snapshot that will most likely be restored first. With one core there is nothing to gain."""
+    """Begin to list the snapshot that will most likely be restored first. With one core there is nothing to gain.
+
+    What somebody else's program opens is opened once at a time: a command for the password may ask a person or a
+    device, and two rclones that renew one token at once may lose it.
+    """
+    repository = restic.repository
+    alone = repository.password_command or any("COMMAND" in name for name in repository.environment)
+    if alone or re.match("rclone:|$", repository.location) or repository.environment_file:
+        return
     if len(os.sched_getaffinity(0)) < 2:
         return
     asked, hosts = options["snapshot"], options["hosts"] or own
