@@ -29,13 +29,9 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Check the backups of borg and of an appliance
+- name: Have an appliance check its backups
   upkeep.maintenance.backup_check:
     repositories:
-      - name: offsite
-        engine: borg
-        repository: ssh://backup@backup.example.org/./host1
-        password_file: /etc/borg/passphrase
       - name: appliance
         engine: command
         list_command: [/usr/local/sbin/appliance, list, --json]
@@ -78,21 +74,13 @@ proofs:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.engine_review import check
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options import harmless
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.module import carry_out
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options_engine import CHECK_SPEC
-from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
-from ansible_collections.upkeep.maintenance.plugins.module_utils._process import Cancelled, cancellable
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=CHECK_SPEC, supports_check_mode=True)
-    module.no_log_values -= harmless(module.params)
-    try:
-        with cancellable():
-            result = check(Host(), dict(module.params, check_mode=module.check_mode))
-    except Cancelled as cancelled:
-        module.fail_json(msg="The work was cancelled (%s). Nothing is left behind." % cancelled)
-    module.exit_json(changed=False, **result)
+    carry_out(module, check, "The check was cancelled")
 
 
 if __name__ == "__main__":

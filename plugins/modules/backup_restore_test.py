@@ -61,18 +61,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Restore the newest backups on trial
+- name: Restore the newest backup on trial, and compare it with the live files
   upkeep.maintenance.backup_restore_test:
     repositories:
       - name: offsite
         engine: borg
         repository: ssh://backup@backup.example.org/./host1
         password_file: /etc/borg/passphrase
-      - name: appliance
-        engine: command
-        list_command: [/usr/local/sbin/appliance, list, --json]
-        check_command: [/usr/local/sbin/appliance, verify]
-        restore_command: [/usr/local/sbin/appliance, restore, "{snapshot}", "{target}"]
+    compare: true
 """
 
 RETURN = r"""
@@ -116,21 +112,13 @@ proofs:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.engine_review import restore_test
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options import harmless
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.module import carry_out
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options_engine import RESTORE_SPEC
-from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
-from ansible_collections.upkeep.maintenance.plugins.module_utils._process import Cancelled, cancellable
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=RESTORE_SPEC, supports_check_mode=True)
-    module.no_log_values -= harmless(module.params)
-    try:
-        with cancellable():
-            result = restore_test(Host(), dict(module.params, check_mode=module.check_mode))
-    except Cancelled as cancelled:
-        module.fail_json(msg="The work was cancelled (%s). Nothing is left behind." % cancelled)
-    module.exit_json(changed=False, **result)
+    carry_out(module, restore_test, "The restore test was cancelled")
 
 
 if __name__ == "__main__":

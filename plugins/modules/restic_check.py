@@ -196,26 +196,24 @@ proofs:
       facts: {groups: [3/8]}
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.check import review
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.info import repositories
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options import harmless
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.module import carry_out
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options_check import ARGUMENT_SPEC
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
-from ansible_collections.upkeep.maintenance.plugins.module_utils._process import Cancelled, cancellable
+
+
+def _checked(host: Host, options: dict[str, Any]) -> dict[str, Any]:
+    found, _unclear = repositories(host) if options["discover"] else ([], [])  # restic_info tells what is unclear
+    return review(host, options, found)
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    module.no_log_values -= harmless(module.params)
-    try:
-        with cancellable():
-            host = Host()
-            found, _unclear = repositories(host) if module.params["discover"] else ([], [])  # restic_info tells these
-            result = review(host, dict(module.params, check_mode=module.check_mode), found)
-    except Cancelled as cancelled:
-        module.fail_json(msg="The check was cancelled (%s). Nothing is left behind." % cancelled)
-    module.exit_json(changed=False, **result)
+    carry_out(module, _checked, "The check was cancelled")
 
 
 if __name__ == "__main__":

@@ -28,9 +28,14 @@ WAIT = 5
 """Seconds to wait for a lock: who holds it longer is told."""
 
 # Message ids of borg (docs/internals/frontends.rst, "Message IDs") -> the fault, and what to do.
+_BACK = "Bring the key back: borg key import REPOSITORY FILE"
+_BREAK = "See that no borg runs on the host that holds it; only then: borg break-lock REPOSITORY"
+_DAMAGED = "borg check --repair REPOSITORY, on a copy of it first."
+_MOUNTED = "See that the path is right and its storage mounted."
+_SSH = "Try it by hand: ssh to the host of the repository, as this account; then borg --version there."
 _FAULTS = (
-    ("Repository.DoesNotExist", Kind.MISSING, "See that the path is right and its storage mounted."),
-    ("Repository.ParentPathDoesNotExist", Kind.MISSING, "See that the path is right and its storage mounted."),
+    ("Repository.DoesNotExist", Kind.MISSING, _MOUNTED),
+    ("Repository.ParentPathDoesNotExist", Kind.MISSING, _MOUNTED),
     (
         "Repository.InvalidRepository",
         Kind.NO_CONFIG,
@@ -44,28 +49,20 @@ _FAULTS = (
     ),
     ("PasscommandFailure", Kind.NO_PASSWORD, "Run the command by hand, as this account."),
     ("NoPassphraseFailure", Kind.NO_PASSWORD, "Give password, password_file or password_command."),
-    ("KeyfileNotFoundError", Kind.NO_KEY, "Bring the key back: borg key import REPOSITORY FILE"),
-    ("RepoKeyNotFoundError", Kind.NO_KEY, "Bring the key back: borg key import REPOSITORY FILE"),
-    ("KeyfileInvalidError", Kind.KEY_DAMAGED, "Bring the key back: borg key import REPOSITORY FILE"),
-    (
-        "LockTimeout",
-        Kind.LOCKED,
-        "See that no borg runs on the host that holds it; only then: borg break-lock REPOSITORY",
-    ),
+    ("KeyfileNotFoundError", Kind.NO_KEY, _BACK),
+    ("RepoKeyNotFoundError", Kind.NO_KEY, _BACK),
+    ("KeyfileInvalidError", Kind.KEY_DAMAGED, _BACK),
+    ("LockTimeout", Kind.LOCKED, _BREAK),
+    ("LockError", Kind.LOCKED, _BREAK),
     (
         "LockFailed",
         Kind.DENIED,
         "Give this account the right to write to the repository's folder: borg locks it to read.",
     ),
-    (
-        "LockError",
-        Kind.LOCKED,
-        "See that no borg runs on the host that holds it; only then: borg break-lock REPOSITORY",
-    ),
-    ("ConnectionClosed", Kind.UNREACHABLE, "Try it by hand: ssh to the host of the repository."),
-    ("ConnectionClosedWithHint", Kind.UNREACHABLE, "Try it by hand: ssh to the host of the repository."),
-    ("IntegrityError", Kind.CORRUPT, "borg check --repair REPOSITORY, on a copy of it first."),
-    ("Repository.ObjectNotFound", Kind.CORRUPT, "borg check --repair REPOSITORY, on a copy of it first."),
+    ("ConnectionClosed", Kind.UNREACHABLE, _SSH),
+    ("ConnectionClosedWithHint", Kind.UNREACHABLE, _SSH),
+    ("IntegrityError", Kind.CORRUPT, _DAMAGED),
+    ("Repository.ObjectNotFound", Kind.CORRUPT, _DAMAGED),
     ("Repository.CheckNeeded", Kind.CORRUPT, "borg check REPOSITORY"),
     ("Archive.DoesNotExist", Kind.NO_SNAPSHOT, "See borg list REPOSITORY."),
 )

@@ -8,6 +8,7 @@ Faults are the same as restic's (restic_errors.Kind), so that findings bear the 
 
 from __future__ import annotations
 
+import abc
 import datetime
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +31,7 @@ class Checked(NamedTuple):
     lines: list[str]
 
 
-class Engine:
+class Engine(abc.ABC):
     """One repository of one program. Everything raises ResticError."""
 
     def __init__(self, host: Host, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -45,21 +46,25 @@ class Engine:
     repair = ""
     """The command that saves what can be saved."""
 
+    @abc.abstractmethod
     def version(self) -> str:
-        raise NotImplementedError
+        """The program's version, empty where it has none to tell."""
 
+    @abc.abstractmethod
     def snapshots(self) -> list[Snapshot]:
-        raise NotImplementedError
+        """All snapshots, oldest first."""
 
+    @abc.abstractmethod
     def check(self, data: bool) -> Checked:
-        raise NotImplementedError
+        """Check the structure, with ``data`` every byte too."""
 
+    @abc.abstractmethod
     def ls(self, snapshot: Snapshot, on_entry: Callable[[Entry], None]) -> bool:
         """Whether it can list the names in a snapshot; then each of them was told."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def restore(self, snapshot: Snapshot, target: str, paths: Sequence[str]) -> None:
-        raise NotImplementedError
+        """Restore a snapshot, or some paths of it, into a folder."""
 
     def program(self, name: str) -> str:
         """The full path of a program. Raises ResticError."""

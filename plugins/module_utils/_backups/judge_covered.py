@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .contents import Contents, Dump
 
 
+SQLITE_EACH = 20
+"""SQLite databases without a backup that are findings of their own; of more, all are one."""
+
+
 class Covered(NamedTuple):
     """What one living series of this host holds: its paths, and its contents where they were listed."""
 
@@ -26,9 +30,13 @@ class Covered(NamedTuple):
     contents: Contents | None
 
     def holds(self, path: str) -> bool:
-        """Whether there is anything of a path in it; without a listing, whether its paths say so."""
-        if self.contents is not None and self.contents.whole:
-            return self.contents.state(path) == "filled"
+        """Whether there is anything of a path in it."""
+        return self.contents is not None and self.contents.state(path) == "filled"
+
+    def may_hold(self, path: str) -> bool:
+        """Whether its paths say so, where it was not listed, or where a path lies in it cannot be told."""
+        if self.contents is not None:
+            return self.contents.state(path) == "unknown"
         inside = any(other.startswith(path.rstrip("/") + "/") for other in self.paths)
         return inside or covers(path, self.paths)
 
@@ -69,7 +77,7 @@ def judge_host(
             "%s in %s%s" % (one.engine, one.folder or "an unknown place", ", running" if one.running else "")
             for one in sources.databases[:10]
         ]
-        what += ["%s, %s in use" % (one.path, size(one.used)) for one in sources.volumes[:10]]
+        what += ["%s, %s in use" % (one.path, size(one.used)) for one in sources.volumes[:10] if one.used is not None]
         if programs:
             names = ", ".join(sorted(programs))
             review.found(
@@ -79,8 +87,8 @@ def judge_host(
                 "Whether %s is backed up is not known: %s is there, and nobody looks at its backups."
                 % (host_name, names),
                 ["%s: %s" % item for item in sorted(programs.items())] + what,
-                "Have its backups checked and restored on trial too (backup_engines), or say in no_backup_reason who "
-                "backs this host up and who proves it.",
+                "Have its backups checked and restored on trial too (backup_review_engines), or say in "
+                "backup_review_no_backup_reason who backs this host up and who proves it.",
                 {"programs": sorted(programs)},
             )
             return
@@ -95,8 +103,9 @@ def judge_host(
                 "no other program that backs up is configured or runs",
                 *what,
             ],
-            "Back it up: restic init, restic backup, a timer. If its repository was missed: name it in repositories. "
-            "If it needs none, or its virtual machine is backed up from outside: say so in no_backup_reason.",
+            "Back it up: restic init, restic backup, a timer. If its repository was missed: name it in "
+            "backup_review_repositories. If it needs none, or its virtual machine is backed up from outside: say so in "
+            "backup_review_no_backup_reason.",
         )
 
 
@@ -111,6 +120,8 @@ def judge_databases(
     engines = {one.engine for one in sources.databases}
     with review.check("backup.database.uncovered"):
         unsure: list[str] = []
+        blind: list[str] = []
+        files: list[str] = []
         for one in sources.databases:
             subject = "%s %s" % (one.engine, one.folder) if one.folder else one.engine
             reason = excluded(one.folder, options) if one.folder else ""
@@ -121,20 +132,56 @@ def judge_databases(
             if how == "nothing" and failed:
                 unsure.append(subject)
                 continue
+            if how == "unknown":
+                unsure.append(subject)
+                blind += [cover.repository for cover in covered if one.folder and cover.may_hold(one.folder)]
+                continue
+            if one.engine == "sqlite" and how == "nothing":
+                files.append(one.folder)
+                continue
             _uncovered(review, one, subject, how, evidence)
-        if unsure:
-            raise CannotCheck(
-                "%s may be in %s, which could not be looked into" % (", ".join(unsure[:3]), ", ".join(failed[:3])),
-                "Repair that repository first; it is a finding of its own.",
-                unsure,
-            )
+        _sqlite(review, files)
+        _not_sure(unsure, [*failed, *blind])
     return told
+
+
+def _not_sure(unsure: Sequence[str], failed: Sequence[str]) -> None:
+    """What may be in a repository that was not looked into, or not to its end, is neither covered nor uncovered."""
+    if unsure:
+        names = ", ".join(list(dict.fromkeys(failed))[:3]) or "a snapshot"
+        raise CannotCheck(
+            "%s may be in %s, which could not be looked into as a whole" % (", ".join(unsure[:3]), names),
+            "Repair that repository first, if it is a finding of its own. If its snapshots are too large to be listed "
+            "in time: a higher timeout (backup_review_look_timeout). Have restic back up whole paths (/srv).",
+            unsure,
+        )
+
+
+def _sqlite(review: Review, files: Sequence[str]) -> None:
+    """SQLite databases: each by itself, or all at once where an application keeps one for each of its users."""
+    if len(files) <= SQLITE_EACH:
+        for path in files:
+            _uncovered(review, Database("sqlite", path, False), "sqlite %s" % path, "nothing", ())
+        return
+    review.found(
+        "backup.database.uncovered",
+        "sqlite",
+        "high",
+        "No backup covers %d SQLite databases, such as %s." % (len(files), files[0]),
+        ["%s is not in the newest snapshots of this host" % path for path in files],
+        'Back them up: sqlite3 FILE ".backup COPY" before restic runs. Those that need none: backup_review_exclusions, '
+        "with the reason.",
+        {"engine": "sqlite", "count": len(files), "files": list(files[:100])},
+    )
 
 
 def _how(
     one: Database, engines: set[str], covered: Sequence[Covered], sources: Sources, options: Mapping[str, Any]
 ) -> tuple[str, list[str]]:
-    """How a database is covered: ``dump``, ``files``, ``live files``, ``program`` or ``nothing``; and what shows it."""
+    """How a database is covered: ``dump``, ``files``, ``live files``, ``program`` or ``nothing``; and what shows it.
+
+    ``unknown`` is what may be in a snapshot that was not listed.
+    """
     agreed = [entry["path"] for entry in options.get("dumps") or () if entry["engine"] == one.engine]
     for path in agreed:
         if any(cover.holds(path) for cover in covered):
@@ -151,6 +198,8 @@ def _how(
     for program, engine in OF_DATABASES.items():
         if engine == one.engine and program in sources.others:
             return "program", ["%s: %s" % (program, sources.others[program])]
+    if any(cover.may_hold(path) for cover in covered for path in (*agreed, one.folder) if path):
+        return "unknown", []
     if one.folder and any(cover.holds(one.folder) for cover in covered):
         return ("files" if kind is None or kind.copied else "live files"), [one.folder]
     return "nothing", ["no dump of it: %s is not in any snapshot" % path for path in agreed]
@@ -188,8 +237,8 @@ def _uncovered(review: Review, one: Database, subject: str, how: str, evidence: 
             "%s in %s is in the backup only as files of a running server: such a copy may not start."
             % (one.engine, where),
             [*("in a snapshot: %s" % path for path in evidence), "no dump of it is in any snapshot"],
-            "Back up a dump beside or instead: %s. If the files come from a snapshot of the filesystem: exclusions, "
-            "with the reason." % remedy,
+            "Back up a dump beside or instead: %s. If the files come from a snapshot of the filesystem: "
+            "backup_review_exclusions, with the reason." % remedy,
             {"engine": one.engine, "folder": one.folder, "covered": how},
         )
         return
@@ -199,8 +248,8 @@ def _uncovered(review: Review, one: Database, subject: str, how: str, evidence: 
         "high",
         "No backup covers %s in %s%s." % (one.engine, where, ", which is running" if one.running else ""),
         [*evidence, "neither its files nor a dump of it are in the newest snapshots of this host"],
-        "Back it up: %s. If a dump of it is in a snapshot under another name: dumps. If it needs none: exclusions, "
-        "with the reason." % remedy,
+        "Back it up: %s. If a dump of it is in a snapshot under another name: backup_review_database_dumps. If it needs "
+        "none: backup_review_exclusions, with the reason." % remedy,
         {"engine": one.engine, "folder": one.folder, "covered": how},
     )
 
@@ -252,13 +301,8 @@ def judge_volumes(
                     % "; ".join(sorted({path for cover in covered for path in cover.paths})[:20]),
                 ],
                 "Add %s to the backup job (with --one-file-system each volume has to be named), or name it in "
-                "exclusions, with the reason." % word(one.path),
+                "backup_review_exclusions, with the reason." % word(one.path),
                 {"used_bytes": one.used, "type": one.type, "source": one.source},
             )
-        if unsure:
-            raise CannotCheck(
-                "%s may be in %s, which could not be looked into" % (", ".join(unsure[:3]), ", ".join(failed[:3])),
-                "Repair that repository first; it is a finding of its own.",
-                unsure,
-            )
+        _not_sure(unsure, failed)
     return told

@@ -213,7 +213,13 @@ def test_a_hostile_name_is_shown_clean() -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'{"message_type": 7}', b"{" * 100_000])
 def test_strange_lines_do_no_harm(line: bytes) -> None:
-    Output().line(line)
+    output = Output()
+    output.line(line)
+    output.line(b"pack %s: does not exist" % PACK.encode())
+    damage = output.damage([])
+    assert dict(damage.packs) == {PACK: ("missing", "")}
+    assert not (damage.trees or damage.files or damage.snapshots or damage.indexes)
+    assert all(len(told) <= 1000 for told in damage.other)
 
 
 def test_damage_that_only_one_of_two_checks_found_is_no_damage_of_the_structure() -> None:
