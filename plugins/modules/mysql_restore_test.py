@@ -260,9 +260,8 @@ dumps:
       type: str
       sample: shop
     outcome:
-      description: V(passed), V(failed) (it was restored, and is not as it should be), V(cannot) (it could not be
-        restored),
-        or in check mode V(not tested).
+      description: V(passed), V(failed) (the backup is not as it should be), V(cannot) (it could not be tried), or
+        V(not tested) (in check mode, when nothing that can be seen without loading it stands against it).
       type: str
       sample: passed
     file:

@@ -308,8 +308,8 @@ dumps:
       type: str
       sample: dump
     outcome:
-      description: V(passed), V(failed) (the backup is not as it should be), V(cannot) (it could not be tried) or
-        V(not tested) (check mode).
+      description: V(passed), V(failed) (the backup is not as it should be), V(cannot) (it could not be tried), or
+        V(not tested) (in check mode, when nothing that can be seen without loading it stands against it).
       type: str
       sample: passed
     snapshot:

@@ -204,6 +204,23 @@ def test_check_mode_tells_and_restores_nothing(dump: bytes, tmp_path: Path, plac
     assert not place.exists()
 
 
+@pytest.mark.parametrize(
+    ("data", "given", "check", "outcome"),
+    [
+        (b"", {}, "backup.dump.empty", "failed"),
+        (b"mysqldump: Got error: 1045", {}, "backup.dump.not_sql", "failed"),
+        (b"-- MariaDB dump 10.19-10.11.14-MariaDB\n", {"expected_bytes": 1 << 60}, "backup.dump.no_room", "cannot"),
+    ],
+)
+def test_check_mode_tells_what_it_sees_already(
+    tmp_path: Path, place: Path, data: bytes, given: dict[str, Any], check: str, outcome: str
+) -> None:
+    result = restored(place, {**written(tmp_path, data), **given}, check_mode=True, other_versions="any")
+    assert result.checks() == [check]
+    assert (result["dumps"][0]["outcome"], result["dumps"][0]["findings"]) == (outcome, [check])
+    assert "proofs" not in result
+
+
 # -- dumps -------------------------------------------------------------------------------------------------------------
 
 

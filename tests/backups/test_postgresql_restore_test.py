@@ -134,6 +134,15 @@ def test_check_mode_says_and_restores_nothing(dumps: Path, scratch: Path) -> Non
     assert "proofs" not in result
 
 
+def test_check_mode_tells_what_it_sees_already(dumps: Path, scratch: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.sql").write_bytes(b"")
+    specs = [_spec(tmp_path / "empty.sql"), _spec(dumps / "shop.dump", expected_bytes=1 << 60)]
+    result = restored(scratch, *specs, check_mode=True)
+    assert _names(result) == ["backup.dump.empty", "backup.dump.no_room"]
+    assert [one["outcome"] for one in result["dumps"]] == ["failed", "cannot"]
+    assert "proofs" not in result
+
+
 # --- the dump ------------------------------------------------------------------------------------------
 
 

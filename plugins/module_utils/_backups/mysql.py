@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _process
 from .._findings import CannotCheck, Review, plain
-from . import baseline, confine, dump_stream, dumps, mysql_dump, mysql_judge, mysql_server, mysql_sql
+from . import baseline, confine, dump_stream, dump_test, dumps, mysql_dump, mysql_judge, mysql_server, mysql_sql
 from .leftovers import clear_away
 from .mysql_judge import Age, Asked, Errors, Load
 from .mysql_server import ServerFailed, ThrowAway
-from .restic import Limits, Repository, Restic
+from .restic import Limits
 from .restic_errors import ResticError
-from .scratch import NoRoom, Scratch, Unfit
+from .scratch import NoRoom, Scratch, Unfit, check_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .._host import Host
     from .model import Snapshot
     from .mysql_server import Answer, Programs
+    from .restic import Restic
 
 GROWTH = 2.5
 """Bytes of a server's files for one byte of SQL: measured 1.6 to 2.2, with 10.11 on rows of 70 bytes, two indexes."""
@@ -88,6 +89,8 @@ class Test:
         self.began = 0.0
         self.facts: dict[str, Any] = {"name": spec["name"], "path": spec["path"], "kind": spec["kind"]}
         self.times: dict[str, float] = {}
+        self.planned = False
+        """In check mode: whether nothing stands against trying it."""
         self.proves = "backup.archive.recover" if spec["kind"] == "physical" else "backup.dump.load"
 
     def run(self) -> dict[str, Any]:
@@ -101,33 +104,32 @@ class Test:
             done = self._run()
         found = self.review.findings[before:]
         self.times["total"] = round(time.monotonic() - clock, 2)
-        outcome = "cannot" if not done else "failed" if _counts(found, self.subject) else "passed"
-        if self.options.get("check_mode"):
-            return dict(self.facts, outcome="not tested")
+        outcome = dump_test.outcome(found, done, self.planned)
         self.facts.update(seconds=self.times, findings=sorted({one["check"] for one in found}))
-        self._prove(outcome, found)
+        if not self.options.get("check_mode"):
+            self._prove(outcome, found)
         return dict(self.facts, outcome=outcome)
 
     def _prove(self, outcome: str, found: Sequence[Mapping[str, Any]]) -> None:
         facts = self.facts
         if outcome == "passed":
-            told = "restored into a throw-away server and checked: %d tables, %d rows in %.1f s." % (
+            told = "was restored into a throw-away server and checked: %d tables, %d rows in %.1f s." % (
                 facts.get("tables", 0),
                 facts.get("rows", 0),
                 self.times["total"],
             )
         elif outcome == "failed":
-            told = "restored, and not as it should be: %s." % ", ".join(facts["findings"])
+            told = "is not as it should be: %s." % ", ".join(facts["findings"])
         else:
-            told = "could not be restored: %s" % (found[0]["summary"] if found else "it was given up.")
-        summary = "%s %s was %s" % ("The backup" if self.spec["kind"] == "physical" else "The dump", self.subject, told)
+            told = "could not be tested: %s" % (found[0]["summary"] if found else "it was given up.")
+        summary = "%s %s %s" % ("The backup" if self.spec["kind"] == "physical" else "The dump", self.subject, told)
         self.review.proof(self.proves, self.subject, outcome, self.began, self.host.now(), summary, facts)
 
     # -- finding it --------------------------------------------------------------------------------
 
     def _run(self) -> bool:
         with contextlib.ExitStack() as stack:
-            restic = self._restic(stack)
+            restic = dump_test.repository(self.host, self.options, self.spec, self.limits, stack)
             try:
                 found = self._locate(restic)
             except ResticError as error:
@@ -159,26 +161,6 @@ class Test:
 
                 return mysql_physical.test(self, found, restic)
             return self._dump(found)
-
-    def _restic(self, stack: contextlib.ExitStack) -> Restic | None:
-        name = self.spec.get("repository")
-        if not name:
-            return None
-        for params in self.options["repositories"]:
-            if params["name"] == name:
-                return stack.enter_context(
-                    Restic(
-                        self.host,
-                        Repository.of(params),
-                        self.options["program"],
-                        self.limits,
-                        cache_dir=self.options.get("cache_dir"),
-                    )
-                )
-        raise CannotCheck(
-            "the dump %s names the repository %s, which is not among repositories" % (self.spec["name"], name),
-            "Describe it in the option repositories.",
-        )
 
     def _locate(self, restic: Restic | None) -> Found | None:
         path = self.spec["path"]
@@ -251,8 +233,6 @@ class Test:
             size = self._unpacked_size(found.source, flow.packed)
             needed = int(size * GROWTH) + mysql_server.BASE_BYTES
             self.facts.update(needs_bytes=needed, server=programs.version)
-            if self.options.get("check_mode"):
-                return False
             return self.with_room(needed, lambda place: self._load(place, programs, dump, flow, found, size))
 
     def _broken(self, flow: dump_stream.Flow, dump: dumps.Dump) -> bool:
@@ -277,9 +257,13 @@ class Test:
         return (source.size or 0) * (UNPACKS if packed else 1)
 
     def with_room(self, needed: int, work: Any) -> bool:
-        """Do the work in a scratch place that has the room, and is gone afterwards."""
+        """Do the work in a scratch place that has the room, and is gone afterwards; in check mode see that it has."""
         base = self.options["scratch"]
         try:
+            if self.options.get("check_mode"):
+                check_room(base, needed)
+                self.planned = True
+                return False
             with Scratch(base, "mysql", needed, run=self.options.get("run", "")) as place:
                 _passable(place.path)
                 done = bool(work(place.path))
@@ -649,11 +633,6 @@ class Test:
 
 
 _EMPTY = baseline.Baseline("mysql", "", None, "", {}, {})
-
-
-def _counts(found: Sequence[Mapping[str, Any]], subject: str) -> bool:
-    """Whether findings speak against a backup: not those that are for information, nor what was left behind."""
-    return any(one["severity"] != "info" and one["check"] != "backup.restore.leftovers" for one in found)
 
 
 def _newest(paths: Sequence[str]) -> str | None:

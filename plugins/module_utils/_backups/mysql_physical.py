@@ -35,8 +35,6 @@ def test(work: Test, found: Found, restic: Restic | None) -> bool:
     size = found.source.size or 0
     needed = int(size * 1.2) + mysql_server.BASE_BYTES
     work.facts.update(needs_bytes=needed)
-    if work.options.get("check_mode"):
-        return False
     return work.with_room(needed, lambda place: _restored(work, place, found, restic, size))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._findings import CannotCheck, Review, plain
 from .._process import run
 from . import baseline as baselines
-from . import dump_source, dump_stream, dumps, postgresql_check, postgresql_judge, postgresql_load
+from . import dump_source, dump_stream, dump_test, dumps, postgresql_check, postgresql_judge, postgresql_load
 from .dump_source import NotThere
 from .leftovers import clear_away
 from .postgresql_check import Unanswered
@@ -27,7 +27,7 @@ from .postgresql_server import (
     loading_settings,
     stored_identifier,
 )
-from .restic import Limits, Repository, Restic
+from .restic import Limits
 from .restic_errors import ResticError
 from .scratch import NoRoom, Scratch, Unfit, check_room
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .dumps import Dump
     from .postgresql_load import Loaded
     from .postgresql_server import Programs
+    from .restic import Restic
 
 EMPTY_SERVER = 192 * 1024 * 1024
 """Bytes of a server with nothing in it: 40 MiB of initdb, 23 MiB for three databases, logs of 32 to 96 MiB."""
@@ -101,6 +102,8 @@ class _Test:
         self.account: str | None = None
         self.whole = False
         """Whether it was restored, and every question asked."""
+        self.planned = False
+        """In check mode: whether nothing stands against trying it."""
 
     def run(self) -> dict[str, Any]:
         """The backup's part of the result."""
@@ -131,18 +134,10 @@ class _Test:
         self.times["total"] = round(time.monotonic() - clock, 2)
         self.facts["seconds"] = {key: round(value, 2) for key, value in self.times.items()}
         self.facts["findings"] = sorted({one["check"] for one in found})
-        if self.check_mode:
-            return dict(self.facts, outcome="not tested")
-        bad = [one for one in found if one["severity"] != "info"]
-        outcome = "cannot" if not self.whole and not self._unusable(found) else "failed" if bad else "passed"
-        self._prove(outcome, found, began)
+        outcome = dump_test.outcome(found, self.whole, self.planned)
+        if not self.check_mode:
+            self._prove(outcome, found, began)
         return dict(self.facts, outcome=outcome)
-
-    @staticmethod
-    def _unusable(found: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether the backup itself is at fault, so that trying it again would change nothing."""
-        faults = ("empty", "truncated", "not_sql", "corrupt", "missing", "load_errors", "hostile")
-        return any(one["check"].rsplit(".", 1)[1] in faults for one in found)
 
     def _prove(self, outcome: str, found: Sequence[Mapping[str, Any]], began: float) -> None:
         what = "%s %s" % ("The physical backup" if self.physical else "The dump", self.subject)
@@ -191,7 +186,7 @@ class _Test:
     # --- finding it ------------------------------------------------------------------------------
 
     def _run(self, stack: contextlib.ExitStack) -> None:
-        self.restic = self._repository(stack)
+        self.restic = dump_test.repository(self.host, self.options, self.spec, self.limits, stack)
         self.account = self._account()
         if self.physical:
             from . import postgresql_physical
@@ -206,25 +201,6 @@ class _Test:
             self._directory(located)
         else:
             self._file(located)
-
-    def _repository(self, stack: contextlib.ExitStack) -> Restic | None:
-        name = self.spec.get("repository")
-        if not name:
-            return None
-        for params in self.options["repositories"]:
-            if params["name"] == name:
-                made = Restic(
-                    self.host,
-                    Repository.of(params),
-                    self.options["program"],
-                    self.limits,
-                    cache_dir=self.options.get("cache_dir"),
-                )
-                return stack.enter_context(made)
-        raise CannotCheck(
-            "the dump %s names the repository %s, which is not among repositories" % (self.spec["name"], name),
-            "Describe it in the option repositories.",
-        )
 
     def _account(self) -> str | None:
         """Who runs the server, which refuses to be root. None: who we are."""
@@ -373,7 +349,7 @@ class _Test:
         needed = self.needed(located.size, dump.format, packed) + copied
         self.facts.update(version=programs.version, needs_bytes=needed)
         if self.check_mode:
-            check_room(self.options["scratch"], needed)
+            self.plan(needed)
             return
         with Scratch(
             self.options["scratch"], "postgresql", needed, run=self.options["run"], account=self.account
@@ -412,6 +388,11 @@ class _Test:
                     raise _Stop
 
             yield whole
+
+    def plan(self, needed: int) -> None:
+        """See that there is the room, as check mode does. Raises NoRoom and Unfit."""
+        check_room(self.options["scratch"], needed)
+        self.planned = True
 
     def _newer(self) -> bool:
         return bool(self.options.get("other_versions") == "newer")

@@ -26,7 +26,7 @@ from . import dump_source, dump_stream, postgresql_judge
 from .dump_source import NotThere
 from .postgresql_server import Machine, NoServer, Server, _lines, _no_follow, chosen, loading_settings
 from .postgresql_sql import OWN_SCHEMA, literal
-from .scratch import Scratch, check_room
+from .scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ def test(one: _Test) -> None:
     needed += (size if one.restic is not None else 0) + (1 << 28)
     one.facts["needs_bytes"] = needed
     if one.check_mode:
-        check_room(one.options["scratch"], needed)
+        one.plan(needed)
         return
     account = one.options.get("account") or (_owner(located.source.path) if one.host.is_root() else None)
     with Scratch(one.options["scratch"], "postgresql", needed, run=one.options["run"], account=account) as scratch:
@@ -492,7 +492,7 @@ def _pgbackrest(one: _Test) -> None:
     needed = int(one.spec.get("expected_bytes") or newest.get("info", {}).get("size") or 0) + (3 << 28)
     one.facts["needs_bytes"] = needed
     if one.check_mode:
-        check_room(one.options["scratch"], needed)
+        one.plan(needed)
         return
     with Scratch(one.options["scratch"], "postgresql", needed, run=one.options["run"], account=account) as scratch:
         data = os.path.join(scratch.path, "data")
