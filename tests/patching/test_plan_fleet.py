@@ -230,6 +230,12 @@ def test_apt_everything_with_what_comes_along_held_and_excluded(deb: Host) -> No
         assert seen.left == {"upkeep-demo-held": ("held", "apt-mark hold")}
     finally:
         deb.run("apt-mark unhold upkeep-demo-held")
+    deb.write("/etc/apt/preferences.d/pin", "Package: upkeep-demo\nPin: version 1.0-1\nPin-Priority: 1001\n")
+    try:
+        seen = planned(deb, select="all")
+        assert seen.left == {"upkeep-demo": ("pinned", "pin")} and "upkeep-demo-held" in seen.packages
+    finally:
+        deb.run("rm /etc/apt/preferences.d/pin")
     exclusions = [
         {"name": "upkeep-demo-new", "reason": "not wanted here", "until": DISTANT},
         {"name": "upkeep-demo-[ch]*", "reason": "the vendor asks for it", "until": ""},
@@ -245,6 +251,38 @@ def test_apt_everything_with_what_comes_along_held_and_excluded(deb: Host) -> No
     ]  # fmt: skip
     expired = seen.get("patch.plan.exclusion_expired")
     assert expired["subject"] == "libupkeepdemo1" and "2025-06-30" in expired["summary"]
+
+
+def test_apt_an_interrupted_dpkg_is_told_beside_the_plan(deb: Host) -> None:
+    before = planned(deb)
+    deb.run("cp /var/lib/dpkg/status /root/status; touch /var/lib/dpkg/updates/0001; "
+            "sed -i '/^Package: upkeep-demo-slow$/,/^$/s/install ok installed/install ok half-configured/' "
+            "/var/lib/dpkg/status")  # fmt: skip
+    try:
+        seen = planned(deb)
+    finally:
+        deb.run("mv /root/status /var/lib/dpkg/status; rm /var/lib/dpkg/updates/0001")
+    assert seen.state == "planned" and seen.plan == before.plan, "it is mended before packages are changed"
+    assert any("upkeep-demo-slow" in line for line in seen.result["database"])
+    assert any("interrupted" in line for line in seen.result["database"]) and before.result["database"] == []
+
+
+def test_the_role_shows_the_plan_and_writes_it_down(fleet: Fleet, tmp_path: Path) -> None:
+    before = planned(fleet["pdeb"])
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(fleet.ansible_inventory)]
+    command += [str(ROOT / "playbooks" / "patch_plan.yml"), "--limit", "pdeb", "--check", "-e"]
+    command.append(json.dumps({"patch_plan_save_to": str(tmp_path), "patch_plan_refresh": False}))
+    for changed in ("changed=1", "changed=0"):
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=100, env=dict(os.environ), check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert changed in ran.stdout and "libupkeepdemo1: upgrade 1.0-1 -> 1.0-1+deb12u1" in ran.stdout
+    saved = json.loads((tmp_path / "pdeb.json").read_text())
+    assert saved == before.plan and (tmp_path / "pdeb.json").stat().st_mode & 0o77 == 0
+    command[-1] = json.dumps({"patch_plan_approved": {"pdeb": saved}, "patch_plan_select": "all"})
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, env=dict(os.environ), check=False)
+    assert ran.returncode == 0 and f"The approved plan {saved['id']} is not what would be done now" in " ".join(
+        ran.stdout.split()
+    ), ran.stdout
 
 
 def test_apt_named_packages(deb: Host) -> None:

@@ -53,9 +53,11 @@ def code_path(path: str) -> str:
     return path[4:] if path.startswith(("/usr/lib", "/usr/bin/", "/usr/sbin/")) else path
 
 
-def gather(host: Host, owned: Mapping[str, str]) -> list[Running]:
-    """The processes of units, each with the packages of the transaction that it runs code of."""
+def gather(host: Host, owned: Mapping[str, str]) -> tuple[list[Running], int]:
+    """The processes of units, each with the packages of the transaction that it runs code of; and how many of them
+    may not be looked at."""
     running = []
+    denied = 0
     own_pids = host.readlink("/proc/self/ns/pid")
     ours = _ourselves(host)
     for name in host.listdir("/proc"):
@@ -66,14 +68,18 @@ def gather(host: Host, owned: Mapping[str, str]) -> list[Running]:
             continue
         if own_pids and host.readlink("/proc/%s/ns/pid" % name) not in (own_pids, None):
             continue  # of a container: it has files of its own
-        maps = host.read("/proc/%s/maps" % name, MAPS_LIMIT) or ""
+        maps = host.read("/proc/%s/maps" % name, MAPS_LIMIT)
+        if maps is None:
+            # Gone by now, or somebody else's.
+            denied += host.exists("/proc/" + name)
+            continue
         paths = set(_MAPPED_CODE.findall(maps))
         # A script is mapped by nobody: its interpreter was given its path.
         words = (host.read("/proc/%s/cmdline" % name, 65536) or "").split("\0")[:4]
         paths.update(word for word in words if word.startswith("/"))
         packages = {owned[path] for path in map(code_path, paths) if path in owned}
         running.append(Running(int(name), unit, packages))
-    return running
+    return running, denied
 
 
 def _ourselves(host: Host) -> set[int]:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .._findings import CannotCheck, Review, plain
+from .._host import AS_ROOT
 from . import gather_system, plan_effects, plan_model, plan_seconds
 from .judge import MANAGER_CHECKS, Judgement, count
 from .model import System
@@ -69,8 +70,13 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
         work.expose()
     with reviewed.check("patch.plan.not_known", SUBJECT):
         problem = known.updates_problem or work.run()
+        remedy = "Put right what patch_info tells of the package lists, or plan with refresh: true."
         if problem is not None:
             doubts.insert(0, problem.why)
+            remedy = problem.remedy or remedy
+        elif work.unseen:
+            remedy = remedy if doubts else AS_ROOT
+            doubts.append(work.unseen)
         result["reasons"] = doubts
         if problem is None and (work.plan["packages"] or not doubts):
             result["plan"] = work.plan
@@ -80,8 +86,7 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
                 "patch.plan.not_known", SUBJECT, "medium",
                 "What is to be patched is not known: %s." % doubts[0],
                 [*doubts, *(problem.evidence if problem else [])],
-                problem.remedy if problem and problem.remedy
-                else "Put right what patch_info tells of the package lists, or plan with refresh: true.",
+                remedy,
             )  # fmt: skip
     if result["plan"] is not None:
         _tell(reviewed, result, work, options)
@@ -130,6 +135,8 @@ class _Work:
         self.exposure: dict[str, Any] = {}
         self.versions: dict[str, list[str]] = {}
         """Of the approved plan's packages: name:arch -> the versions that are installed."""
+        self.unseen = ""
+        """What of the plan's effects could not be seen, for lack of rights."""
         self._candidates: dict[str, tuple[str, str]] = {}
 
     def run(self) -> Any:
@@ -208,7 +215,9 @@ class _Work:
         updates = {(one.name.partition(":")[0], one.candidate): one for one in self.known.updates}
         packages = [self._package(change, wanted, updates) for change in resolved.changes]
         packages.sort(key=urgency)
-        running = plan_effects.gather(self.host, resolved.owned)
+        running, denied = plan_effects.gather(self.host, resolved.owned)
+        if denied and packages and not self.host.is_root():
+            self.unseen = "which services run code of these packages: %d of the processes belong to others" % denied
         services = plan_effects.services(resolved, running, self.options["restart_never"])
         notifier = self.host.exists("/usr/share/update-notifier/notify-reboot-required")
         kernel = self.system.running_kernel

@@ -162,11 +162,15 @@ def test_processes_are_found_by_what_they_have_mapped_or_were_started_with() -> 
         "/lib/x86_64-linux-gnu/libc.so.6": "libc6",
         "/sbin/tool": "tool",
     }
-    running = {one.unit: one.packages for one in plan_effects.gather(host, owned)}
+    found, denied = plan_effects.gather(host, owned)
+    running = {one.unit: one.packages for one in found}
     assert running == {
         "init": {"libc6"}, "a.service": {"libssl3"}, "b.service": {"libssl3"}, "c.service": {"tool"},
         "d.service": set(), "e.service": set(), "g.service": {"libssl3"},
     }  # fmt: skip
+    assert denied == 0
+    host.files["/proc/18/cgroup"] = "0::/system.slice/h.service\n"
+    assert plan_effects.gather(host, owned)[1] == 1, "somebody else's"
 
 
 def test_seconds_are_estimated_or_measured() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import contract_errors
-from ansible_collections.upkeep.maintenance.plugins.module_utils._host import OUTPUT_LIMIT, Ran
+from ansible_collections.upkeep.maintenance.plugins.module_utils._host import AS_ROOT, OUTPUT_LIMIT, Ran
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import apt_parse, plan_model, plan_options
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.plan_review import review
 from tests.unit.fake_host import NOW
@@ -204,6 +204,17 @@ def test_an_output_that_is_not_understood_is_not_believed() -> None:
     result = planned(Garbled([FIX]))
     assert (result["state"], result["plan"]) == ("not_known", None)
     assert "could not be read to its end" in result["reasons"][0]
+
+
+def test_without_root_the_services_are_not_known() -> None:
+    files = {"/proc/50/cgroup": "0::/system.slice/nginx.service\n", "/proc/50/status": ""}
+    result = planned(PlanHost([FIX], files=files, root=False))
+    assert result["state"] == "not_known" and steps(result) == ["openssl 3.0.19-1>3.0.22-1"]
+    finding = next(f for f in result["findings"] if f["check"] == "patch.plan.not_known")
+    assert "1 of the processes belong to others" in finding["summary"] and finding["remedy"] == AS_ROOT
+    assert planned(PlanHost(QUIET, files=files, root=False))["state"] == "nothing", (
+        "nothing planned, nothing to restart"
+    )
 
 
 def test_no_package_manager() -> None:
