@@ -33,6 +33,7 @@ COMMANDS = {
     "approvals": "plans that wait for a person's word, with what they would change",
     "approve": "let a plan be applied",
     "reject": "say no to a plan",
+    "campaign": "change many hosts in stages: plan, approve, start, status, pause, resume, abort, release",
     "jobs": "which jobs there are, and when they are due",
     "audit": "who did what, and when; is its record whole",
     "scheduler": "the service: starts jobs when they are due, and follows them",

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import clean_line
 
@@ -107,3 +109,29 @@ def _run(
             remedy=f"{' '.join(command)}   (shows where it hangs)",
             exit_code=NOT_RUN,
         ) from error
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a campaign asks of its inventory."""
+
+    matched: Mapping[str, Sequence[str]]
+    """The hosts of each pattern."""
+    variables: Mapping[str, Mapping[str, Any]]
+    """Of hosts, as the inventory has them: what it makes by templates is not made."""
+
+
+def facts_of(sources: Sequence[str], patterns: Sequence[str], *, variables: bool) -> Facts:
+    """The hosts of some patterns, and all hosts' variables when they are needed. Raises UpkeepError (WRONG_USE)."""
+    matched = {pattern: check_limit(sources, pattern) for pattern in patterns}
+    if not variables:
+        return Facts(matched, {})
+    run = _run("ansible-inventory", ["--list"], sources, {})
+    try:
+        meta = json.loads(run.stdout)["_meta"]["hostvars"] if run.returncode == 0 else None
+    except (ValueError, KeyError, TypeError):
+        meta = None
+    if not isinstance(meta, dict):
+        said = [clean_line(line, 500) for line in run.stderr.splitlines() if line.strip()]
+        raise why_not_run(said, "ansible-inventory", sources, None)
+    return Facts(matched, meta)

@@ -23,15 +23,17 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
     clean_line,
     contract_errors,
     coverage_errors,
+    plan_errors,
     proof_errors,
     remade,
+    remade_plan,
     remade_proof,
 )
 from ansible_collections.upkeep.maintenance.plugins.module_utils._results import FORMAT, STATES, TASK_FAILED
 
 from .errors import FINDINGS, HOSTS_FAILED, NOT_RUN, OK, WRONG_USE, UpkeepError
 from .reconcile import RANK, Identity, is_superseded, reconcile, silent_hosts
-from .store import RUNNING, apply, proofs, runs, schema
+from .store import RUNNING, apply, plans, proofs, runs, schema
 from .store.process import Process, is_gone, this_process
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ MAX_EVIDENCE = 128 * 1024 * 1024
 """Characters of evidence and facts of one run that are kept; of later findings the summary and remedy stay."""
 MAX_PROOFS = 100_000
 """Proofs of one run that are kept."""
+MAX_PLANS = 20_000
+"""Plans of one run that are kept, one a host."""
+MAX_PLANNED = 256 * 1024 * 1024
+"""Characters of all of them."""
 HOST_LIMIT = 200
 CHECK_LIMIT = 200
 """Characters; PostgreSQL's index entries are bounded."""
@@ -318,6 +324,9 @@ class _Intake:
     uncovered: int = 0
     proofs: int = 0
     unproven: int = 0
+    plans: int = 0
+    planned: int = 0
+    unplanned: int = 0
     end: tuple[float, str] | None = None
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _proofs: list[dict[str, Any]] = field(default_factory=list)
@@ -339,6 +348,8 @@ class _Intake:
                 self._coverage(record)
             case "proof":
                 self._proof(record)
+            case "plan":
+                self._plan(record)
             case "host":
                 self._host(record)
             case "end":
@@ -347,7 +358,7 @@ class _Intake:
                     self.reader.wrong(f"state: one of {', '.join(STATES)}", repr(state))
                 self.end = (self.reader.seconds(record, "finished"), str(state))
             case other:
-                self.reader.wrong("a record of type finding, coverage, proof, host or end", f"type {other!r}")
+                self.reader.wrong("a record of type finding, coverage, proof, plan, host or end", f"type {other!r}")
 
     def _name(self, record: dict[str, Any]) -> str:
         """A host's name, held in memory once."""
@@ -449,6 +460,24 @@ class _Intake:
         if len(self._proofs) >= PROOFS_BATCH:
             self.flush()
 
+    def _plan(self, record: dict[str, Any]) -> None:
+        host = self._name(record)
+        candidate = record.get("plan")
+        wrong = plan_errors(candidate)
+        if wrong or not isinstance(candidate, dict):
+            self.reader.wrong("a plan that keeps the contract", "; ".join(wrong))
+        try:
+            made = remade_plan(candidate)
+        except (ValueError, RecursionError) as error:
+            self.reader.wrong("a plan that keeps the contract", str(error))
+        self.planned += len(str(made["plan"]))
+        if self.plans >= MAX_PLANS or self.planned > MAX_PLANNED:
+            self.unplanned += 1
+            return
+        self.plans += 1
+        # Each may be large: none waits for others.
+        plans.keep(self.connection, [{"run": self.run, "host": host, "at": self.header.started, **made}])
+
     def _coverage(self, record: dict[str, Any]) -> None:
         host = self._name(record)
         entries = record.get("coverage")
@@ -490,6 +519,8 @@ class _Intake:
             notes.append(f"{self.bare} findings were kept without their evidence: this run brought too much of it.")
         if self.unproven:
             notes.append(f"{self.unproven} proofs beyond the first {MAX_PROOFS} were not kept.")
+        if self.unplanned:
+            notes.append(f"{self.unplanned} plans beyond the first {self.plans} were not kept.")
         if self.uncovered:
             notes.append(f"{self.uncovered} entries of coverage beyond the first {MAX_COVERAGE} were not believed.")
         return notes

@@ -16,6 +16,7 @@ A weekly that did not run is itself an alert. What is looked at:
 ``upkeep.scheduler.lost``     a scheduler that went without ending, by node
 ``upkeep.store.room``         too little room where store and results are kept
 ``upkeep.config.unreadable``  the configuration was changed, and cannot be read any more
+``patch.campaign.…``          what became of campaigns (see campaign/look.py)
 
 The host of a finding is this node. What is true of the whole store goes on standing under the node that saw it first,
 whichever leads later. It is recorded as a run of its own (``upkeep.self_review``) only when something changed, and once
@@ -86,7 +87,8 @@ ROOM = "upkeep.store.room"
 UNREADABLE = "upkeep.config.unreadable"
 NOT_RUN = "upkeep.check.not_run"
 
-OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HELD, HEARTBEAT, LOST)
+CAMPAIGNS = ("patch.campaign.stopped", "patch.campaign.quarantined", "patch.campaign.left")
+OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HELD, HEARTBEAT, LOST, *CAMPAIGNS)
 """The same on whichever node one looks."""
 OURS = (*OF_THE_STORE, ROOM, UNREADABLE, NOT_RUN)
 
@@ -179,6 +181,7 @@ def look(
 ) -> Review:
     """All checks. ``since``: from when on a job's schedule is held against it."""
     from . import approval
+    from .campaign import look as campaigns
     from .store import firings
 
     review = Review("upkeep")
@@ -202,6 +205,7 @@ def look(
     with review.check(APPROVAL):
         approval.look(connection, review, config, now)
     _outgoing(connection, review, now)
+    campaigns.look(connection, review, now)
     with review.check(HEARTBEAT):
         _heartbeat(connection, review, config, now)
     with review.check(LOST):

@@ -186,7 +186,7 @@ def next_step(campaign: Campaign, host: Host) -> str | None:
     return next(iter(_left(campaign, host)), None)
 
 
-def _left(campaign: Campaign, host: Host) -> Iterable[str]:
+def _left(campaign: Campaign, host: Host) -> tuple[str, ...]:
     """The steps of its way that a host has still before it."""
     way = campaign.spec.way()
     reached = next((place for place, step in enumerate(way, 1) if REACHES[step] == host.state), 0)
@@ -281,7 +281,7 @@ def _settled(campaign: Campaign, host: Host, now: float) -> Host:
             not host.undo or (left_over and host.state in (VERIFIED, UNDRAINED))
         ):
             return _reach(host, ROLLED_BACK, now, host.why)
-    elif not list(_left(campaign, host)) or (left_over and host.state == UNDRAINED):
+    elif not _left(campaign, host) or (_left(campaign, host) == ("cleanup",) and host.tries >= GIVE_UP):
         return _reach(host, DONE, now, host.why)
     return host
 
@@ -387,13 +387,27 @@ def begun(campaign: Campaign, run: Run) -> Campaign:
 
 
 def after(
-    campaign: Campaign, run: Run, outcomes: Mapping[str, str], now: float, whys: Mapping[str, str] | None = None
+    campaign: Campaign,
+    run: Run,
+    outcomes: Mapping[str, str],
+    now: float,
+    whys: Mapping[str, str] | None = None,
+    could_not_run: str = "",
 ) -> Campaign:
     """How it stands when a run has ended. ``outcomes``: by host; of a host that is not in it nobody knows.
 
-    ``whys``: for hosts that did not succeed, what they said.
+    ``whys``: for hosts that did not succeed, what they said. ``could_not_run``: why the run itself could not be carried
+    out (a playbook that cannot be read): that says nothing of the hosts, and is tried until it can.
     """
     whys = whys or {}
+    if could_not_run:
+        hosts = [] if run.gate else _hosts_of(campaign, run.hosts)
+        again = with_hosts(campaign, [_again(host, now, could_not_run) for host in hosts])
+        if run.gate and run.ring is not None:
+            rings = campaign.rings or tuple(RingState() for _ in campaign.spec.rings)
+            waits = replace(rings[run.ring], retry_at=now + GATE_AGAIN)
+            again = replace(_with_ring(campaign, rings, run.ring, waits), why=could_not_run)
+        return again
     if run.gate:
         return _after_gate(campaign, run, outcomes, now, whys)
     changed = []

@@ -98,6 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--despite-freeze", action="store_true", help="also while its job or some hosts are frozen")
     parser.add_argument("--firing", type=positive, help=argparse.SUPPRESS)  # the scheduler's own
+    parser.add_argument("--campaign-step", type=positive, help=argparse.SUPPRESS)  # a campaign's own
     parser.set_defaults(in_person=False)  # True: a person's `approve --now`, which has a firing too
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="more in the run's log, as with ansible-playbook"
@@ -110,6 +111,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..running.runner import extra_vars_of
 
     config = configuration.load(arguments.config)
+    if arguments.campaign_step:
+        return _of_campaign(arguments, config)
     job, plan = _plan(arguments, config)
     for given in plan.extra_args:
         extra_vars_of(given)
@@ -146,6 +149,17 @@ def execute(arguments: argparse.Namespace) -> int:
             from ..running import followed
 
             return followed.overtaken(store, job, mine.firing, config, if_due=arguments.if_due, as_json=arguments.json)
+
+
+def _of_campaign(arguments: argparse.Namespace, config: Config) -> int:
+    """A step that a campaign has claimed: what is run, and over whom, stands in the store."""
+    from ..campaign import carry
+    from ..store import open_store
+
+    with open_store(config.store_url, config.home) as store:
+        store.check_writable()
+        job, plan = carry.job_and_plan(store, config, arguments.campaign_step)
+        return _run(arguments, config, job, plan, store, None)
 
 
 def _plan(arguments: argparse.Namespace, config: Config) -> tuple[Job | None, Plan]:
@@ -396,6 +410,7 @@ def _begin(
             artifacts=str(folder),
             wanted=wanted,
             firing=firing,
+            campaign_step=arguments.campaign_step,
         )
 
     def waits(why: str) -> None:

@@ -74,7 +74,7 @@ class Launcher:
             try:
                 child = subprocess.Popen(
                     words,
-                    env=_environment(),
+                    env=child_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=descriptor,
                     stderr=descriptor,
@@ -96,7 +96,7 @@ class Launcher:
 
     def _follow(self, firing: int, child: subprocess.Popen[bytes], log: Path) -> None:
         code = child.wait()
-        said = _why(log)
+        said = why(log)
         if code >= 0 and code not in (NOT_RUN, PUT_OFF):
             with contextlib.suppress(OSError):  # retention removes it later
                 log.unlink()  # what counts is in the store and in the run's folder
@@ -106,12 +106,13 @@ class Launcher:
         self._wake()
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """The environment of a process that is to outlive us."""
     # systemd's own are for us: a child that speaks to its socket would be taken for the service.
     return {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
 
 
-def _why(log: Path) -> str:
+def why(log: Path) -> str:
     """The error that `upkeep run` ended with, as one line."""
     try:
         with log.open("rb") as file:

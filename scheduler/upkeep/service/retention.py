@@ -11,7 +11,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from .. import paths
-from ..store import firings
+from ..campaign.model import ENDED
+from ..store import campaigns, firings, plans
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -26,8 +27,9 @@ def step(store: Store, config: Config, now: float) -> int:
     pruned = store.prune(now, config.keep_days, config.keep_proofs_days)
     with store.database.write() as connection:
         firings.forget_lost(connection, now)
-        gone = firings.prune(connection, before)
-    for log in (config.home / "firings").glob("*.log"):
+        gone = firings.prune(connection, before) + campaigns.prune(connection, before)
+        gone += plans.prune(connection, before, ENDED)
+    for log in (*(config.home / "firings").glob("*.log"), *(config.home / "campaigns").glob("*.log")):
         with contextlib.suppress(FileNotFoundError):  # its process has ended well meanwhile
             if log.stat().st_mtime < before:
                 log.unlink()

@@ -58,6 +58,7 @@ STEPS = (
     Step("self-review", 60.0, True, "upkeep.selfreview:step", outgoing=True),
     Step("escalation", 30.0, True, "upkeep.escalation:step", outgoing=True),
     Step("approvals", 15.0, True, "upkeep.approval:step"),
+    Step("campaigns", 5.0, True, "upkeep.campaign.service:step"),
     Step("mirror", 15.0, True, "upkeep.ticketing.mirror:step", outgoing=True, configured="ticket_systems", share=0.3),
     Step("notices", 10.0, True, "upkeep.notify.plan:step", outgoing=True, configured="notify"),
     Step("outbox", 5.0, True, "upkeep.outbox:step", outgoing=True, share=1.0),

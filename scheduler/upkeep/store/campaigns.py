@@ -121,6 +121,11 @@ def planned(
     audit.write(connection, kept.created_by or UPKEEP, "campaign.planned", f"campaign {number}", detail, now)
 
 
+def forget(connection: Connection, number: int) -> None:
+    """Remove a campaign whose plan came to nothing."""
+    connection.execute(delete(campaigns).where(campaigns.c.number == number, campaigns.c.state == model.PLANNING))
+
+
 def one(connection: Connection, number: int) -> Kept:
     """A campaign by its number; UpkeepError (WRONG_USE) when there is none."""
     row = connection.execute(select(campaigns).where(campaigns.c.number == number)).first()

@@ -77,11 +77,13 @@ class Store:
         artifacts: str = "",
         wanted: Sequence[locks.Wanted] = (),
         firing: int | None = None,
+        campaign_step: int | None = None,
     ) -> Run:
         """Register a run of this process as under way, with the locks that it wants and the firing that it carries out.
 
         UpkeepError (WRONG_USE) when the id is known already, locks.Busy when another run holds what it wants,
-        locks.NotOurs when the firing is not (any more) to be begun; then nothing is registered.
+        locks.NotOurs when the firing, or the step of a campaign, is not (any more) to be begun; then nothing is
+        registered.
         """
         with self.database.write() as connection:
             runs.mark_lost(connection)
@@ -97,6 +99,11 @@ class Store:
                 raise locks.Busy(holder)
             if firing is not None and not firings.begin(connection, firing, run_id):
                 raise locks.NotOurs(firing)
+            if campaign_step is not None:
+                from . import campaigns  # only here: start-up time is a feature
+
+                if not campaigns.begin(connection, campaign_step, run_id):
+                    raise locks.NotOurs(campaign_step)
             number = runs.insert(
                 connection,
                 run_id,

@@ -53,11 +53,8 @@ def campaigns(draw: st.DrawFn) -> Campaign:
         Ring(f"r{place}", rest=True, batch=draw(batches), soak=draw(st.sampled_from((None, 60.0, 7200.0))))
         for place in range(number)
     )
-    steps = tuple(
-        step
-        for step in STEPS
-        if step not in draw(st.sampled_from(((), ("snapshot", "cleanup"), ("drain", "undrain"), ("reboot",))))
-    )
+    without = draw(st.sampled_from(((), ("snapshot", "cleanup"), ("drain", "undrain"), ("reboot",))))
+    steps = tuple(step for step in STEPS if step not in without)
     spec = Spec(
         "os",
         rings=rings,

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A step of a campaign as an ordinary run: what `upkeep run PLAYBOOK --limit … -e @FILE` would do, with its locks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from ..config import Job
+from ..errors import NOT_RUN, UpkeepError
+from ..service.launch import child_environment
+from ..store import campaigns, locks, plans
+from .model import PLAN
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..running.runner import Plan
+    from ..store import Store
+    from ..store.campaigns import Step
+
+MOST_FORKS = 50
+"""Hosts at a time: those of a batch go through a step together, or what is out of service waits for the others."""
+SUBJECT = "os"
+"""What the plans of a campaign are about."""
+
+
+def job_and_plan(store: Store, config: Config, step: int) -> tuple[Job, Plan]:
+    """What is run for a step. Raises locks.NotOurs when it is not (any more) to be begun."""
+    from ..running.runner import Plan
+
+    with store.database.read() as connection:
+        claimed = campaigns.step_of(connection, step)
+        if claimed is None or claimed.state != campaigns.WAITING:
+            raise locks.NotOurs(step)
+        kept = campaigns.one(connection, claimed.campaign)
+        planned = plans.of_hosts(connection, kept.number, set(claimed.hosts))
+    spec = kept.campaign.spec
+    variables = {
+        **spec.extra_vars,
+        "os_patch_steps": [claimed.step],
+        "os_patch_plans": {host: plan.plan for host, plan in planned.items()},
+        "os_patch_campaign": {
+            "name": kept.name,
+            "number": kept.number,
+            "key": f"{kept.name}-{kept.number}",
+            "batch": claimed.batch,
+            "gate": claimed.gate,
+        },
+    }
+    changes = claimed.step not in (PLAN, "verify")
+    job = Job(
+        name=kept.name,
+        playbook=spec.playbook,
+        changes=changes,
+        locks=spec.locks if changes else (),
+        time_limit=spec.time_limit,
+    )
+    plan = Plan(
+        playbook=spec.playbook,
+        inventory=spec.inventory or config.inventory_of(None),
+        job=kept.name,
+        limit=",".join(claimed.hosts),
+        extra_vars=variables,
+        forks=min(len(claimed.hosts), MOST_FORKS),
+        time_limit=spec.time_limit,
+    )
+    return job, plan
+
+
+def launch(config: Config, step: Step, playbook: str) -> subprocess.Popen[bytes]:
+    """Start the process of a step: it outlives us, and records itself. Raises UpkeepError (NOT_RUN)."""
+    words = [sys.executable, "-m", "upkeep", "run", playbook, "--campaign-step", str(step.id)]
+    if config.path is not None:
+        words += ["--config", str(config.path)]
+    folder = config.home / "campaigns"
+    log = folder / f"{step.id}.log"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            return subprocess.Popen(
+                words,
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                start_new_session=True,
+            )
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UpkeepError(
+            f"the process for the step {step.step} cannot be started",
+            expected=f"room for a process, and for {log}",
+            found=error.strerror or str(error),
+            remedy="see what fills this machine (df -h, free, ps)",
+            exit_code=NOT_RUN,
+        ) from error
+
+
+def log_of(config: Config, step: int) -> str:
+    """The end of what the process of a step has said, for people."""
+    from ..service.launch import why
+
+    return why(config.home / "campaigns" / f"{step}.log")

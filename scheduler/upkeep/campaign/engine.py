@@ -1,0 +1,375 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carrying a campaign on: what is decided is written down, then started as a run of its own, then learned from.
+
+Everything that must not be lost is in the store, and each look may be broken off anywhere: the next one, of this
+process or another, goes on from what is written there. A step is claimed by its row, and one run only becomes it; so
+two schedulers and a person at a terminal may look at the same campaign at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from .. import inventory
+from ..calendar.windows import Window, united, without
+from ..errors import UpkeepError
+from ..record import record_file
+from ..running import lost
+from ..store import RUNNING, campaigns, plans, runs
+from ..store.process import Process, is_gone
+from . import carry, decide, model, rings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from subprocess import Popen
+
+    from sqlalchemy import Connection, Row
+
+    from ..calendar.windows import Span
+    from ..config import Config
+    from ..inventory import Facts
+    from ..store import Store
+    from ..store.campaigns import Kept, Step
+
+BEGIN_WITHIN = 30.0
+"""Seconds in which a process that was started for a step registers its run; later another one is started. Should the
+first still come, only one of both gets the step."""
+RECORD_WITHIN = 120.0
+"""Seconds in which a run of another machine keeps what it found; nothing is learned of it after that."""
+SPANS = 8
+"""Windows that are looked ahead."""
+WORDS = 300
+"""Characters of why a host did not succeed."""
+
+
+@dataclass(frozen=True)
+class Working:
+    """A step is carried out by a process, ours or another's."""
+
+    step: Step
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A step has ended."""
+
+    step: Step
+
+
+@dataclass(frozen=True)
+class Resting:
+    """Nothing is to be done before ``until``."""
+
+    until: float
+    why: str
+    stuck: bool
+    campaign: model.Campaign
+
+
+Look = Working | Learned | Resting
+
+
+class Engine:
+    """The looks of one process at the campaigns of one store."""
+
+    def __init__(self, store: Store, config: Config, actor: str) -> None:
+        self._store = store
+        self.config = config
+        self._actor = actor
+        self._children: dict[int, Popen[bytes]] = {}
+
+    def look(self, number: int, now: float) -> Look:
+        """Do what is to be done now for a campaign.
+
+        Raises UpkeepError when the store fails, or a process cannot start.
+        """
+        lost.clear_up(self._store, self.config.home)
+        with self._store.database.read() as connection:
+            step = campaigns.open_step(connection, number)
+            spec = campaigns.one(connection, number).campaign.spec
+        if step is not None:
+            return self._follow(step, spec, now)
+        frozen = frozen_hosts(self.config, spec, now)
+        while True:
+            with self._store.database.write() as connection:
+                step = campaigns.open_step(connection, number)
+                if step is not None:  # another process was quicker
+                    return Working(step)
+                campaign = campaigns.one(connection, number).campaign
+                decision = decide.decide(campaign, now, spans_of(self.config, spec, now), frozen)
+                if isinstance(decision, decide.Wait):
+                    return Resting(decision.until, decision.why, decision.stuck, campaign)
+                if isinstance(decision, decide.Become):
+                    campaigns.save(connection, number, campaign, decision.campaign, self._actor, now)
+                    continue
+                claimed = self._claim(connection, number, campaign, decision, now)
+            self.start(claimed, spec)
+            return Working(claimed)
+
+    def ours(self, step: int) -> Popen[bytes] | None:
+        """The process that we have started for a step."""
+        return self._children.get(step)
+
+    def _claim(
+        self, connection: Connection, number: int, campaign: model.Campaign, run: decide.Run, now: float
+    ) -> Step:
+        """Write down a step, and what it may leave behind, before anything of it is done."""
+        claimed = campaigns.claim(
+            connection, number, run.step, run.hosts, now, ring=run.ring, batch=run.batch, gate=run.gate
+        )
+        step = campaigns.step_of(connection, claimed) if claimed is not None else None
+        if step is None:  # the writers' lock keeps others out: this cannot be
+            raise RuntimeError("a step could not be claimed in a transaction of our own")
+        campaigns.save(connection, number, campaign, decide.begun(campaign, run), self._actor, now)
+        campaigns.launching(connection, step.id, now)
+        return step
+
+    def start(self, step: Step, spec: model.Spec) -> None:
+        """Start the process of a step. Raises UpkeepError (NOT_RUN) when this machine cannot."""
+        self._children = {number: child for number, child in self._children.items() if child.poll() is None}
+        self._children[step.id] = carry.launch(self.config, step, spec.playbook)
+
+    # --- what is under way, and what has ended ------------------------------------------------------------------------
+
+    def _follow(self, step: Step, spec: model.Spec, now: float) -> Look:
+        if step.state == campaigns.WAITING:
+            return self._begin_again(step, spec, now)
+        self._store.runs(1)  # marks those whose process is gone
+        with self._store.database.read() as connection:
+            row = runs.by_id(connection, step.run or "")
+        if row is not None and row.state == RUNNING:
+            return Working(step)
+        if row is not None and row.recorded is None and row.state == "finished":
+            if not _is_left(row, now):
+                return Working(step, "its results are being kept")
+            self._record(row, now)
+        self._learn(step, now)
+        return Learned(step)
+
+    def _begin_again(self, step: Step, spec: model.Spec, now: float) -> Look:
+        """Its process has not registered its run: it waits for a lock, or has died before it could."""
+        child = self._children.get(step.id)
+        if child is not None and child.poll() is None:
+            return Working(step, "it waits for what another run holds")
+        if step.launched is not None and abs(now - step.launched) < BEGIN_WITHIN:
+            return Working(step, carry.log_of(self.config, step.id) if child is not None else "")
+        with self._store.database.write() as connection:
+            current = campaigns.step_of(connection, step.id)
+            if current is None or current.state != campaigns.WAITING or current.launched != step.launched:
+                return Working(step)
+            campaigns.launching(connection, step.id, now)
+        self.start(step, spec)
+        return Working(step, "its process ended before it began: started again")
+
+    def _record(self, row: Row[object], now: float) -> None:
+        """Keep what a run found whose process was killed before it could; what cannot be read is not known."""
+        path = Path(str(row.artifacts)) / "results.jsonl"
+        try:
+            record_file(self._store, path, self.config.policy, now, findings_limit=0)
+        except UpkeepError:
+            return
+
+    def _learn(self, step: Step, now: float) -> None:
+        with self._store.database.write() as connection:
+            outcomes, whys, told, seconds = _outcomes(connection, step)
+            kept = campaigns.one(connection, step.campaign)
+            if not campaigns.end(connection, step.id, outcomes, told, seconds, now):
+                return  # another process has learned it
+            if step.step == model.PLAN:
+                return
+            run = decide.Run(step.step, step.hosts, step.ring, "", step.batch, step.gate)
+            campaign = decide.after(kept.campaign, run, outcomes, now, whys, could_not_run=told)
+            campaigns.save(connection, step.campaign, kept.campaign, campaign, self._actor, now)
+
+
+def _is_left(row: Row[object], now: float) -> bool:
+    """Whether nobody will record a run any more."""
+    process = Process(row.node, row.boot, row.pid, row.pid_start)
+    if process.node == os.uname().nodename:
+        return is_gone(process)
+    return now - (row.finished or 0.0) > RECORD_WITHIN
+
+
+def _outcomes(connection: Connection, step: Step) -> tuple[dict[str, str], dict[str, str], str, float | None]:
+    """How each host came through, why not, why the run told nothing of any host ("": it did), and how long it took."""
+    row = runs.by_id(connection, step.run or "")
+    if row is None:
+        return {}, {}, "its run is not in the store any more", None
+    message = str(row.message).partition("\n")[0]
+    if row.state == "timed_out":
+        # Nobody knows what hangs there: they are asked how they are.
+        known = {one.host: one.state for one in runs.hosts(connection, row.number) if one.state != model.OK}
+        return {host: known.get(host, model.UNREACHABLE) for host in step.hosts}, {}, "", None
+    if row.state != "finished" or row.recorded is None or not row.complete:
+        told = message if row.state == "error" else ""
+        return {}, {}, told, None
+    wanted = set(step.hosts)
+    outcomes = {one.host: one.state for one in runs.hosts(connection, row.number) if one.host in wanted}
+    whys: dict[str, str] = {}
+    for finding in runs.worst(connection, row.number, 5000):
+        if outcomes.get(finding.host, model.OK) != model.OK:
+            whys.setdefault(finding.host, finding.summary[:WORDS])
+    whole = all(outcomes.get(host) == model.OK for host in step.hosts)
+    took = row.finished - row.started if whole and row.finished is not None else None
+    return outcomes, whys, "", took
+
+
+# --- the calendar -----------------------------------------------------------------------------------------------------
+
+
+def _zone(config: Config, spec: model.Spec) -> ZoneInfo:
+    return ZoneInfo(spec.time_zone) if spec.time_zone else config.time_zone
+
+
+def spans_of(config: Config, spec: model.Spec, now: float) -> list[Span]:
+    """When a campaign's batches may be at work, from now on."""
+    windows = [Window.parse(text) for text in spec.windows]
+    open_ = united(windows, now, _zone(config, spec)) if windows else iter([(now, math.inf)])
+    concerned = [freeze for freeze in config.freezes if freeze.concerns(spec.name)]
+    stops = [(one.start, one.end) for one in concerned if not one.hosts]
+    return list(itertools.islice(without(open_, stops), SPANS))
+
+
+def frozen_hosts(config: Config, spec: model.Spec, now: float) -> dict[str, float]:
+    """Hosts that are frozen now, or will be before a batch would be over (a step's time limit), and until when."""
+    frozen: dict[str, float] = {}
+    for freeze in config.freezes:
+        soon = freeze.start <= now + (spec.time_limit or 0.0) and now < freeze.end
+        if freeze.hosts and soon and freeze.concerns(spec.name):
+            sources = spec.inventory or config.inventory_of(None)
+            for host in matching(sources, ",".join(freeze.hosts)):
+                frozen[host] = max(frozen.get(host, 0.0), freeze.end)
+    return frozen
+
+
+def matching(sources: Sequence[str], pattern: str) -> list[str]:
+    """The hosts of a pattern that the inventory knows; none when it knows none of it."""
+    try:
+        return inventory.check_limit(sources, pattern, strict=False)
+    except UpkeepError:
+        return []
+
+
+# --- its plan ---------------------------------------------------------------------------------------------------------
+
+
+def host_names(config: Config, spec: model.Spec) -> list[str]:
+    """The hosts of a campaign, in the inventory's order. Raises UpkeepError (WRONG_USE)."""
+    sources = spec.inventory or config.inventory_of(None)
+    inventory.check_sources(sources)
+    return inventory.check_limit(sources, spec.hosts)
+
+
+def begin_plan(store: Store, spec: model.Spec, hosts: Sequence[str], actor: str, now: float) -> tuple[int, Step]:
+    """Register a campaign, and claim the run that plans its hosts."""
+    with store.database.write() as connection:
+        under_way = campaigns.started(connection, spec.name)
+        if under_way is not None:
+            state = campaigns.one(connection, under_way).campaign.state
+            raise UpkeepError(
+                f"the campaign {spec.name} is {state} already",
+                expected="one that is over, or was not started",
+                found=f"campaign {under_way}",
+                remedy=f"upkeep campaign status {spec.name}; to end it: upkeep campaign abort {spec.name}",
+            )
+        number = campaigns.create(connection, spec, actor, now)
+        claimed = campaigns.claim(connection, number, model.PLAN, hosts, now)
+        step = campaigns.step_of(connection, claimed) if claimed is not None else None
+        assert step is not None
+        campaigns.launching(connection, step.id, now)
+        return number, step
+
+
+def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: float) -> Kept:
+    """Make rings of what the run has planned. Raises UpkeepError when nothing was planned, or the rings do not fit."""
+    with store.database.write() as connection:
+        kept = campaigns.one(connection, number)
+        spec = kept.campaign.spec
+        (step,) = (one for one in campaigns.steps(connection, number) if one.step == model.PLAN)
+        run = runs.by_id(connection, step.run or "")
+        found = plans.of_run(connection, run.number, carry.SUBJECT) if run is not None else {}
+        told = _outcomes(connection, step)
+        chosen = [host for host in step.hosts if host in found and is_something(found[host].plan)]
+        try:
+            places = rings.assign(spec, chosen, facts.matched, facts.variables)
+        except rings.WrongRingsError as error:
+            raise UpkeepError(
+                f"the rings of the campaign {spec.name} do not fit its inventory",
+                expected="each host in one ring, and each group's order kept by the rings",
+                found=str(error),
+                remedy=f"correct campaigns.{spec.name} in {config.path}; then plan it again",
+            ) from error
+        hosts = [_host(host, places.get(host), found.get(host), told[0], told[1], now) for host in step.hosts]
+        hosts.sort(key=lambda host: (host.ring is None, host.ring or 0, host.place, host.name))
+        hosts = [replace(host, place=place) for place, host in enumerate(hosts)]
+        campaigns.planned(
+            connection,
+            number,
+            hosts,
+            {host: plan.run for host, plan in found.items()},
+            model.digest(spec, tuple(hosts)),
+            now,
+        )
+        return campaigns.one(connection, number)
+
+
+def is_something(plan: Mapping[str, object]) -> bool:
+    """Whether a plan changes anything."""
+    reboot = plan.get("reboot")
+    return bool(plan.get("packages")) or (isinstance(reboot, dict) and reboot.get("needed") is True)
+
+
+def _host(
+    name: str,
+    place: rings.Place | None,
+    plan: plans.Plan | None,
+    outcomes: Mapping[str, str],
+    whys: Mapping[str, str],
+    now: float,
+) -> model.Host:
+    if plan is None:
+        state = outcomes.get(name, "")
+        why = whys.get(name) or {model.UNREACHABLE: "it cannot be reached", model.FAILED: "its plan failed"}.get(
+            state, "its run gave no plan"
+        )
+        return model.Host(name, state=model.LEFT_OUT, why=f"not planned: {why}", times={model.LEFT_OUT: now})
+    planned = plan.plan
+    given = planned.get("seconds")
+    seconds = {
+        key: float(value)
+        for key, value in (given.items() if isinstance(given, dict) else ())
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e6
+    }
+    reboot = planned.get("reboot")
+    needed = isinstance(reboot, dict) and reboot.get("needed") is True
+    host = model.Host(name, plan=plan.id, seconds=seconds, reboot=needed)
+    if not is_something(planned):
+        return replace(host, state=model.DONE, why="there is nothing to do", times={model.DONE: now})
+    if place is None or place.ring is None:
+        return replace(host, state=model.LEFT_OUT, why="no ring has it", times={model.LEFT_OUT: now})
+    return replace(host, ring=place.ring, place=place.place, cluster=place.cluster, times={model.PLANNED: now})
+
+
+def changed_since(connection: Connection, kept: Kept, spec: model.Spec) -> list[str]:
+    """What is not as it was when the campaign was planned: lines for a person, none when all is."""
+    lines = []
+    was, is_now = kept.campaign.spec.as_json(), spec.as_json()
+    lines += [f"{name} in upkeep.yml is another" for name in is_now if was.get(name) != is_now[name]]
+    if model.digest(kept.campaign.spec, kept.campaign.hosts) != kept.digest:
+        lines.append("what the store holds is not what its digest stands for")
+    members = {host.name: host.plan for host in kept.campaign.hosts if host.ring is not None}
+    newest = plans.newest(connection, members, carry.SUBJECT)
+    for host, plan in sorted(members.items()):
+        if host not in newest:
+            lines.append(f"{host}: its plan is not in the store any more")
+        elif newest[host].id != plan:
+            lines.append(f"{host}: planned anew by run {newest[host].run}: {newest[host].summary}")
+    return lines

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What self-review finds of campaigns: it becomes tickets and messages by the way of all findings.
+
+``patch.campaign.stopped``       a campaign that has stopped, or is held up, until a person looks
+``patch.campaign.quarantined``   a host that could be neither changed nor brought back: it is out of service
+``patch.campaign.left``          what could not be undone (a drain, a snapshot), and is still tried
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..durations import shown
+from ..store import campaigns
+from . import model
+from .decide import GIVE_UP, next_step
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
+
+    from ..store.campaigns import Kept
+
+STOPPED = "patch.campaign.stopped"
+QUARANTINED = "patch.campaign.quarantined"
+LEFT = "patch.campaign.left"
+CHECKS = (STOPPED, QUARANTINED, LEFT)
+
+LEFT_AFTER = 1800.0
+"""Seconds for which something may be left to be undone before a person is told."""
+NEWEST = 50
+"""Campaigns that are looked at."""
+
+
+def look(connection: Connection, review: Review, now: float) -> None:
+    """All checks."""
+    found = campaigns.listed(connection, NEWEST)
+    with review.check(STOPPED):
+        seen: set[str] = set()
+        for kept in found:
+            if kept.name not in seen and kept.started is not None:
+                seen.add(kept.name)
+                _stopped(review, kept)
+    with review.check(QUARANTINED):
+        through: set[str] = set()
+        for kept in found:  # the newest first: a host that came through since is no longer told of
+            for host in kept.campaign.hosts:
+                if host.state == model.QUARANTINED and host.way != model.RELEASE and host.name not in through:
+                    _quarantined(review, kept, host, now)
+            through |= {host.name for host in kept.campaign.hosts if host.ring is not None and host.settled}
+    with review.check(LEFT):
+        for kept in found:
+            since = {(undo.host, undo.kind): undo.since for undo in campaigns.undo_of(connection, kept.number)}
+            for host in kept.campaign.hosts:
+                if next_step(kept.campaign, host) is not None and host.settled:
+                    for kind in sorted(host.undo):
+                        _left(review, kept, host, kind, now - since.get((host.name, kind), now))
+
+
+def _stopped(review: Review, kept: Kept) -> None:
+    campaign = kept.campaign
+    bad = [host for host in campaign.hosts if host.failed]
+    evidence = [f"{host.name}: {host.state}: {host.why}" for host in bad]
+    if campaign.state == model.STOPPED:
+        review.found(
+            STOPPED,
+            kept.name,
+            "high",
+            f"The campaign {kept.name} has stopped: {campaign.why}.",
+            evidence,
+            f"See it: upkeep campaign status {kept.name}; to let it go on: upkeep campaign resume {kept.name}; to end "
+            f"it: upkeep campaign abort {kept.name}",
+            {"campaign": kept.number},
+        )
+    stuck = [host for host in campaign.hosts if host.at_work and host.tries >= GIVE_UP and host.silent_since is None]
+    if campaign.state == model.RUNNING and stuck:
+        host = stuck[0]
+        review.found(
+            STOPPED,
+            kept.name,
+            "high",
+            f"The campaign {kept.name} is held up: {host.name} waits for {next_step(campaign, host)}, "
+            f"tried {host.tries} times.",
+            [f"{one.name}: {one.state}: {one.why}" for one in stuck],
+            f"See it: upkeep campaign status {kept.name}. It is tried again until it succeeds.",
+            {"campaign": kept.number},
+        )
+
+
+def _quarantined(review: Review, kept: Kept, host: model.Host, now: float) -> None:
+    since = host.times.get(model.QUARANTINED, now)
+    held = {model.DRAIN: "drained, and its monitoring silenced", model.SNAPSHOT: "its snapshot kept"}
+    left = [held[kind] for kind in sorted(host.undo)]
+    review.found(
+        QUARANTINED,
+        f"{host.name}, campaign {kept.name}",
+        "critical",
+        f"{host.name} is quarantined by the campaign {kept.name}: {host.why}.",
+        [
+            f"for {shown(now - since)}; it had come to: {', '.join(host.times) or 'nothing'}",
+            f"as it was left: {', '.join(left) or 'nothing to undo'}",
+        ],
+        f"Repair it; then: upkeep campaign release {kept.name} {host.name}   (verifies it, and puts it back)",
+        {"campaign": kept.number, "plan": host.plan, "undo": sorted(host.undo)},
+    )
+
+
+def _left(review: Review, kept: Kept, host: model.Host, kind: str, seconds: float) -> None:
+    if seconds < LEFT_AFTER:
+        return
+    what = {model.DRAIN: "is still drained or silenced", model.SNAPSHOT: "still has its snapshot"}[kind]
+    review.found(
+        LEFT,
+        f"{host.name} {kind}, campaign {kept.name}",
+        "high" if kind == model.DRAIN else "medium",
+        f"{host.name} {what}, {shown(seconds)} after the campaign {kept.name} made it so.",
+        [f"tried {host.tries} times" + (f": {host.why}" if host.why else "")],
+        f"upkeep campaign status {kept.name}; it is tried again, also by: upkeep campaign resume {kept.name}",
+        {"campaign": kept.number},
+    )
