@@ -91,7 +91,7 @@ packages:
   sample: [{name: openssl, arch: amd64, from: 3.0.16-1, to: 3.0.17-1, now: 3.0.17-1, state: "", done: true}]
 services:
   description:
-    - What became of services. RV(services[].action) is V(restarted), V(left) (told only), V(never) (only a reboot, or
+    - What became of services. Its C(action) is V(restarted), V(left) (told only), V(never) (only a reboot, or
       you, bring it to the new code), V(failed), or in check mode V(expected).
   returned: always
   type: list
@@ -136,7 +136,7 @@ phase:
   type: str
   sample: restarted
 ok:
-  description: Whether the step succeeded. When it is V(false) the task has failed, and RV(msg) says why.
+  description: Whether the step succeeded. When it is V(false) the task has failed, and its message says why.
   returned: always
   type: bool
   sample: true

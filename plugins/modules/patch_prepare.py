@@ -40,10 +40,10 @@ options:
     description:
       - V(required) refuses a plan from which there is no way back. V(wanted) tells it only, for hosts that have a
         snapshot.
-        V(no) keeps nothing.
+        V(never) keeps nothing.
       - No rpm can be made of what is installed. There the old version must be in a repository, or in dnf's cache.
     type: str
-    choices: [required, wanted, no]
+    choices: [required, wanted, never]
     default: required
   room_reserve_mib:
     description: MiB that stay free on each filesystem, but at most a tenth of its size.
@@ -122,7 +122,7 @@ phase:
   type: str
   sample: prepared
 ok:
-  description: Whether the step succeeded. When it is V(false) the task has failed, and RV(msg) says why.
+  description: Whether the step succeeded. When it is V(false) the task has failed, and its message says why.
   returned: always
   type: bool
   sample: true

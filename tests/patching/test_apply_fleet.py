@@ -475,7 +475,7 @@ def test_apt_the_way_back_ends_a_transaction_that_hangs(fleet: Fleet, deb: Host)
 
 def test_apt_what_cannot_go_back_is_told(deb: Host) -> None:
     plan = deb_plan(("upkeep-demo", "1.0-1", "2.0-1"), ("upkeep-demo-sec", "1.0-1", "1.0-1+deb12u1"))
-    ready(deb, plan, keep_old="no")
+    ready(deb, plan, keep_old="never")
     assert call(deb, "apply", plan=plan).ok
     back = call(deb, "rollback")
     assert back.checks() == [("patch.rollback.impossible", "apt"), ("patch.rollback.incomplete", "apt")]
@@ -498,3 +498,139 @@ def test_apt_the_modules_in_four_beats(fleet: Fleet, deb: Host) -> None:
     assert not by_ansible(fleet, "deb1", "patch_rollback").changed
     did = by_ansible(fleet, "deb1", "patch_apply", plan=plan, fails=True)
     assert did.get("patch.apply.failed") and did.result["msg"] == "The plan was rolled back on this host."
+
+
+# -- dnf ---------------------------------------------------------------------------------------------------------
+
+V1, V2 = "1.0-1.el9", "2.0-1.el9"
+
+
+def rpm_versions(host: Host, name: str) -> list[str]:
+    """The versions of a package in rpm's database."""
+    return host.run(
+        f"rpm -q --qf '%{{VERSION}}-%{{RELEASE}}\\n' {name} | grep -v 'not installed' || true"
+    ).stdout.split()
+
+
+@pytest.fixture
+def dnf(fleet: Fleet) -> Iterator[Host]:
+    """The host with dnf: whatever a test did to its packages is put back, and its journals are gone."""
+    host = fleet["dnf1"]
+    listing = "rpm -qa --qf '%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}\\n' | sort"
+    before = host.run(listing).stdout.split()
+    yield host
+    fleet.repo.up()
+    fleet.repo.publish("v1")
+    host.run(
+        "systemctl kill -s KILL 'upkeep-patch-*'; pkill -9 -f '[a]pplying'; pkill -9 -f '[s]leep 600'; sleep 0.3;"
+        f"rm -rf {BASE}; dnf -y -q remove kernel upkeep-demo-replacing;"
+        "for name in $(rpm -qa --qf '%{NAME}\\n' | sort | uniq -d); do rpm -e --nodeps $name-2.0; done;"
+        "dnf -y -q --refresh distro-sync; dnf -y -q install upkeep-demo-replaced; ldconfig;"
+        "systemctl reset-failed; systemctl start upkeep-demo upkeep-demo-dies",
+        check=False,
+    )
+    fleet.repo.publish("v2", everything=True)
+    host.run("dnf -q --refresh makecache")
+    assert host.run(listing).stdout.split() == before
+
+
+def test_dnf_a_healthy_upgrade_by_the_modules(fleet: Fleet, dnf: Host) -> None:
+    plan = rpm_plan(("upkeep-demo", V1, V2), ("libupkeepdemo", V1, "1.1-1.el9"), ("kernel", "", "9.9.9-1.el9"))
+    plan["packages"][2]["arch"] = "x86_64"
+    plan["id"] = plan_model.plan_id(plan)
+    would = by_ansible(fleet, "dnf1", "patch_apply", "--check", plan=plan)
+    assert would.changed and rpm_versions(dnf, "upkeep-demo") == [V1]
+    assert by_ansible(fleet, "dnf1", "patch_prepare", plan=plan).changed
+    assert not by_ansible(fleet, "dnf1", "patch_prepare", plan=plan).changed
+    fleet.repo.down()
+    did = by_ansible(fleet, "dnf1", "patch_apply", plan=plan, restart_services=True)
+    assert did.changed and did.phase == "restarted"
+    assert rpm_versions(dnf, "libupkeepdemo") == ["1.1-1.el9"] and rpm_versions(dnf, "kernel") == ["9.9.9-1.el9"]
+    assert [(s["unit"], s["action"]) for s in did.result["services"]] == [("upkeep-demo.service", "restarted")]
+    assert "kernel-9.9.9-1.el9" in str(did.result["reboot"]["why"])
+    assert not by_ansible(fleet, "dnf1", "patch_apply", plan=plan).changed
+    assert by_ansible(fleet, "dnf1", "patch_rollback").phase == "rolled_back"
+    assert rpm_versions(dnf, "libupkeepdemo") == [V1] and rpm_versions(dnf, "kernel") == []
+    assert not by_ansible(fleet, "dnf1", "patch_rollback").changed
+
+
+@pytest.mark.parametrize("name", ["upkeep-demo-broken", "upkeep-demo-prefails", "upkeep-demo-dies"])
+def test_dnf_a_script_that_fails_is_seen_and_put_back(fleet: Fleet, dnf: Host, name: str) -> None:
+    plan = rpm_plan((name, V1, V2), ("upkeep-demo", V1, V2))
+    ready(dnf, plan)
+    fleet.repo.down()
+    did = call(dnf, "apply", plan=plan)
+    assert not did.ok, did.result
+    expected = {
+        "upkeep-demo-broken": ("patch.apply.scriptlet_failed", "cannot migrate"),
+        "upkeep-demo-prefails": ("patch.apply.scriptlet_failed", "cannot stop"),
+        "upkeep-demo-dies": ("patch.apply.service_failed", "upkeep-demo-dies"),
+    }[name]
+    assert expected[1] in json.dumps(did.get(expected[0])), did.told()
+    assert not call(dnf, "apply", plan=plan).ok  # once more: it is no better
+    back = call(dnf, "rollback")
+    assert back.ok and back.phase == "rolled_back", back.told()
+    assert rpm_versions(dnf, name) == [V1] and rpm_versions(dnf, "upkeep-demo") == [V1]
+    assert dnf.run("systemctl is-active upkeep-demo-dies").stdout.strip() == "active"
+    fleet.repo.up()
+    dnf.run("dnf -y -q install upkeep-demo-sec")
+
+
+def test_dnf_nothing_but_the_plan_is_done(fleet: Fleet, dnf: Host) -> None:
+    did = call(dnf, "prepare", plan=rpm_plan(("upkeep-demo-replacing", "", V2)))
+    assert "upkeep-demo-replaced would be removed" in str(did.get("patch.plan.changed")["evidence"])
+    did = call(dnf, "prepare", plan=rpm_plan(("upkeep-demo-unmet", V1, V2)))
+    assert "upkeep-demo-nowhere" in str(did.get("patch.prepare.metadata_stale")["evidence"]), did.told()
+    did = call(dnf, "prepare", plan=rpm_plan(("upkeep-demo", V1, "7.0-1.el9")))
+    assert "no repository offers it" in did.get("patch.prepare.metadata_stale")["summary"]
+    # What obsoletes another is applied where that was approved, and both are as they were afterwards.
+    plan = rpm_plan(("upkeep-demo-replacing", "", V2), ("upkeep-demo-replaced", V1, ""))
+    ready(dnf, plan)
+    did = call(dnf, "apply", plan=plan)
+    assert did.ok and rpm_versions(dnf, "upkeep-demo-replaced") == [], did.told()
+    back = call(dnf, "rollback")
+    assert back.ok and rpm_versions(dnf, "upkeep-demo-replaced") == [V1], back.told()
+    assert rpm_versions(dnf, "upkeep-demo-replacing") == []
+    # An old version that is nowhere: no way back, by policy.
+    fleet.repo.withdraw("upkeep-demo")
+    dnf.run("dnf -q --refresh makecache")
+    plan = rpm_plan(("upkeep-demo", V1, V2))
+    assert call(dnf, "prepare", plan=plan).get("patch.prepare.no_way_back")["severity"] == "medium"
+    assert ready(dnf, plan, keep_old="wanted").get("patch.prepare.no_way_back")["severity"] == "low"
+
+
+@pytest.mark.parametrize("how", ["module", "killed", "back"])
+def test_dnf_interrupted_in_the_middle_it_is_gone_on_with(dnf: Host, how: str) -> None:
+    plan = rpm_plan(("upkeep-demo-slow", V1, V2), ("upkeep-demo", V1, V2))
+    dnf.write("/etc/upkeep-demo-conf.conf", "setting = mine\n")
+    ready(dnf, plan)
+    process = begin(dnf, plan)
+    if how == "module":
+        dnf.run("pkill -9 -f '[a]pplying.apply'")
+        dnf.run("pkill -f '[s]leep 600'")
+    else:
+        dnf.run(f"systemctl kill -s KILL upkeep-patch-{plan['id']}.service; pkill -9 -f '[s]leep 600'", check=False)
+    process.communicate(timeout=60)
+    if how == "back":
+        back = call(dnf, "rollback")
+        assert back.ok, back.told()
+        assert rpm_versions(dnf, "upkeep-demo-slow") == [V1] and rpm_versions(dnf, "upkeep-demo") == [V1]
+        assert dnf.read("/usr/share/upkeep-demo-slow/version") == "1.0\n"
+        return
+    if how == "killed":
+        # The script that hung runs again, as it never came to its end: this time it is let go.
+        dnf.run("systemd-run -q sh -c \"until pkill -f '[s]leep 600'; do sleep 0.2; done\"")
+    did = call(dnf, "apply", plan=plan)
+    assert did.ok and did.phase == "restarted", did.told()
+    assert rpm_versions(dnf, "upkeep-demo-slow") == [V2] and rpm_versions(dnf, "upkeep-demo") == [V2]
+    assert dnf.read("/usr/share/upkeep-demo-slow/version") == "2.0\n"
+
+
+def test_dnf_a_changed_conffile_is_kept(dnf: Host) -> None:
+    dnf.write("/etc/upkeep-demo-conf.conf", "setting = mine\n")
+    plan = rpm_plan(("upkeep-demo-conf", V1, V2))
+    ready(dnf, plan)
+    did = call(dnf, "apply", plan=plan)
+    assert did.ok and dnf.read("/etc/upkeep-demo-conf.conf") == "setting = mine\n"
+    assert "/etc/upkeep-demo-conf.conf" in str(did.result["conffiles"]), did.result
+    dnf.run("rm -f /etc/upkeep-demo-conf.conf.rpmnew")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._patching import gather_system
 from . import apt_output, services, transaction
+from .files import sha256
 from .journal import BASE, Journal
 from .progress import diff, key, measure, versions
 from .session import Session, Stop, Told
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from .._host import Host
     from .apt import Apt
+    from .dnf import Dnf
     from .progress import Progress
 
 _LOG_LIMIT = 4 * 1024 * 1024
@@ -50,7 +52,7 @@ def apply(host: Host, options: Mapping[str, Any], base: str = BASE) -> dict[str,
     return session.done(journal)
 
 
-def _predict(session: Session, engine: Apt, plan: Mapping[str, Any], journal: Journal | None) -> None:
+def _predict(session: Session, engine: Apt | Dnf, plan: Mapping[str, Any], journal: Journal | None) -> None:
     """Check mode: what would change."""
     _may_begin(journal)
     session.running(plan["id"])
@@ -75,7 +77,7 @@ def _predict(session: Session, engine: Apt, plan: Mapping[str, Any], journal: Jo
         session.result["reboot"].update(needed=True, why=session.result["reboot"]["why"] + plan["reboot"]["why"])
 
 
-def _apply(session: Session, engine: Apt, plan: Mapping[str, Any], journal: Journal | None) -> None:
+def _apply(session: Session, engine: Apt | Dnf, plan: Mapping[str, Any], journal: Journal | None) -> None:
     store = session.store
     running = session.running(plan["id"])
     _may_begin(journal)
@@ -143,7 +145,7 @@ def _may_begin(journal: Journal | None) -> None:
         )  # fmt: skip
 
 
-def _refuse_strange(engine: Apt, progress: Progress) -> None:
+def _refuse_strange(engine: Apt | Dnf, progress: Progress) -> None:
     if progress.strange:
         raise Stop(
             "patch.apply.failed", engine.name, "medium",
@@ -158,7 +160,7 @@ def _never(session: Session, plan: Mapping[str, Any]) -> list[str]:
     return [*session.options["restart_never"], *planned]
 
 
-def _begin(session: Session, engine: Apt, journal: Journal, progress: Progress, unfinished: bool) -> None:
+def _begin(session: Session, engine: Apt | Dnf, journal: Journal, progress: Progress, unfinished: bool) -> None:
     """Start the transaction of what is left."""
     host, store = session.host, session.store
     session.wait_for_locks(engine, "patch.apply.failed")
@@ -195,8 +197,6 @@ def _begin(session: Session, engine: Apt, journal: Journal, progress: Progress, 
 
 
 def _files_are_whole(session: Session, journal: Journal, progress: Progress) -> None:
-    from .apt import sha256
-
     for package in progress.left:
         entry = journal.new.get(key(package))
         if not package["to"]:
@@ -265,7 +265,7 @@ def _told(plan: Mapping[str, Any], installed: Mapping[str, Any], broken: Mapping
     return rows
 
 
-def _tell_quiet(session: Session, engine: Apt, quiet: list[str], journal: Journal) -> None:
+def _tell_quiet(session: Session, engine: Apt | Dnf, quiet: list[str], journal: Journal) -> None:
     """Scripts that failed while the package manager said that all is well."""
     if quiet:
         session.review.found(
@@ -279,7 +279,7 @@ def _tell_quiet(session: Session, engine: Apt, quiet: list[str], journal: Journa
 
 
 def _tell_failed(
-    session: Session, engine: Apt, plan: Mapping[str, Any], progress: Progress, broken: Mapping[str, str],
+    session: Session, engine: Apt | Dnf, plan: Mapping[str, Any], progress: Progress, broken: Mapping[str, str],
     why: list[str], journal: Journal,
 ) -> None:  # fmt: skip
     states = ["%s is %s" % entry for entry in sorted(broken.items())]
@@ -317,7 +317,7 @@ def _tell_conffiles(session: Session, conffiles: list[str]) -> None:
     session.review.covered("patch.apply.conffile_kept")
 
 
-def _services(session: Session, engine: Apt, journal: Journal) -> None:
+def _services(session: Session, engine: Apt | Dnf, journal: Journal) -> None:
     """Restart what runs replaced code; see that what the packages brought up before is up. Raises Told."""
     ours = {unit for units in journal.units.values() for unit in units}
     did = services.carry_out(
@@ -341,7 +341,7 @@ def _services(session: Session, engine: Apt, journal: Journal) -> None:
     session.review.covered("patch.apply.service_failed")
 
 
-def _reboot(session: Session, engine: Apt, did: services.Restarts) -> None:
+def _reboot(session: Session, engine: Apt | Dnf, did: services.Restarts) -> None:
     system = gather_system.gather(session.host)
     done = [row for row in session.result["packages"] if row["done"]]
     reasons = services.reboot_reasons(system, engine.known(done), did.reboot, session.host.now())

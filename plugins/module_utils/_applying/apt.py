@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from .._mounts import parse_mountinfo
 from .._patching import apt_parse as parse
 from .._patching.model import Lock, Managed, Problem
 from . import apt_output, repack, room
+from .files import place, sha256
 from .progress import key
 from .transaction import Command
 
@@ -428,35 +428,6 @@ _ALLOW = ("--allow-downgrades", "--allow-change-held-packages")
 
 def _old(package: Mapping[str, Any]) -> str:
     return apt_output.file_name(package["name"], package["from"], package["arch"])
-
-
-def place(source: str, target: str) -> bool:
-    """Have a file under another name too: a second name where that goes, else a copy; whether it went."""
-    try:
-        if os.path.islink(source) or not os.path.isfile(source):
-            return False
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(target)
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target + ".part")
-            os.replace(target + ".part", target)
-    except OSError:
-        return False
-    return True
-
-
-def sha256(path: str) -> str:
-    """The SHA-256 of a file, empty when it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as stream:
-            for chunk in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(chunk)
-    except OSError:
-        return ""
-    return digest.hexdigest()
 
 
 def sized(paths: Sequence[str]) -> list[tuple[str, int]]:

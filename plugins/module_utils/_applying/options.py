@@ -12,7 +12,7 @@ PREPARE_SPEC: dict[str, Any] = {
     "plan": {"type": "dict", "required": True},
     "health": {"type": "dict"},
     "mend": {"type": "bool", "default": True},
-    "keep_old": {"type": "str", "choices": ["required", "wanted", "no"], "default": "required"},
+    "keep_old": {"type": "str", "choices": ["required", "wanted", "never"], "default": "required"},
     "room_reserve_mib": {"type": "int", "default": 200},
     "timeout": {"type": "int", "default": 1800},
     **_LOCK,

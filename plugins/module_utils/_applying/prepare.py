@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import room, services, transaction
+from .files import sha256
 from .journal import BASE, Journal
 from .progress import key, measure, versions
 from .session import Session, Stop, Told
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from .._host import Host
     from .apt import Apt
+    from .dnf import Dnf
 
 _DAY = 86400.0
 
@@ -43,7 +45,7 @@ def prepare(host: Host, options: Mapping[str, Any], base: str = BASE) -> dict[st
     return session.done(journal)
 
 
-def _prepare(session: Session, engine: Apt, plan: dict[str, Any]) -> Journal | None:
+def _prepare(session: Session, engine: Apt | Dnf, plan: dict[str, Any]) -> Journal | None:
     store, review = session.store, session.review
     session.running(plan["id"])
     journal = store.load(plan["id"])
@@ -114,7 +116,7 @@ def _sshd(session: Session) -> None:
     session.review.covered("patch.prepare.sshd_broken")
 
 
-def _database(session: Session, engine: Apt, plan: Mapping[str, Any]) -> None:
+def _database(session: Session, engine: Apt | Dnf, plan: Mapping[str, Any]) -> None:
     """The package database must be whole: an interrupted dpkg is finished first, where that is asked for."""
     problems = engine.problems()
     if not problems:
@@ -149,15 +151,13 @@ def _database(session: Session, engine: Apt, plan: Mapping[str, Any]) -> None:
 
 def _is_ready(session: Session, journal: Journal, left: list[Mapping[str, Any]]) -> bool:
     """Whether an earlier call has prepared everything, and it is still there."""
-    from .apt import sha256
-
     folder = session.store.folder(journal.plan_id)
     for package in left:
         entry = journal.new.get(key(package))
         if package["to"] and (not entry or sha256(os.path.join(folder, "new", entry["file"])) != entry["sha256"]):
             return False
         entry = journal.kept.get(key(package))
-        if package["from"] and session.options["keep_old"] != "no":
+        if package["from"] and session.options["keep_old"] != "never":
             if not entry and session.options["keep_old"] == "required":
                 return False
             if entry and sha256(os.path.join(folder, "old", entry["file"])) != entry["sha256"]:
@@ -165,7 +165,7 @@ def _is_ready(session: Session, journal: Journal, left: list[Mapping[str, Any]])
     return "prepared" in journal.times
 
 
-def _metadata(session: Session, engine: Apt, left: list[Mapping[str, Any]], ready: bool) -> None:
+def _metadata(session: Session, engine: Apt | Dnf, left: list[Mapping[str, Any]], ready: bool) -> None:
     """The package manager must see the same plan today. It is asked to fetch its lists when it does not."""
     if ready:
         return
@@ -189,7 +189,7 @@ def _metadata(session: Session, engine: Apt, left: list[Mapping[str, Any]], read
     session.review.covered(name)
 
 
-def _download(session: Session, engine: Apt, journal: Journal, left: list[Mapping[str, Any]]) -> None:
+def _download(session: Session, engine: Apt | Dnf, journal: Journal, left: list[Mapping[str, Any]]) -> None:
     limits = session.options["lock_timeout"], session.options["timeout"]
     problem = engine.download(session.store, journal, left, *limits)
     missing = ["%s %s" % (key(p), p["to"]) for p in left if p["to"] and key(p) not in journal.new]
@@ -203,7 +203,7 @@ def _download(session: Session, engine: Apt, journal: Journal, left: list[Mappin
     session.review.covered("patch.prepare.download_failed")
 
 
-def _room(session: Session, engine: Apt, journal: Journal, left: list[Mapping[str, Any]], fetched: bool) -> None:
+def _room(session: Session, engine: Apt | Dnf, journal: Journal, left: list[Mapping[str, Any]], fetched: bool) -> None:
     """Every filesystem that the transaction needs: before fetching for the files, afterwards for what is in them."""
     points = engine.mounts()
     store = session.store
@@ -226,10 +226,10 @@ def _room(session: Session, engine: Apt, journal: Journal, left: list[Mapping[st
         session.review.covered("patch.prepare.no_room")
 
 
-def _way_back(session: Session, engine: Apt, journal: Journal, ready: bool) -> None:
+def _way_back(session: Session, engine: Apt | Dnf, journal: Journal, ready: bool) -> None:
     policy = session.options["keep_old"]
-    if policy == "no":
-        session.review.skip("patch.prepare.no_way_back", "keep_old is no", "keep_old: required")
+    if policy == "never":
+        session.review.skip("patch.prepare.no_way_back", "keep_old is never", "keep_old: required")
         return
     lost = [] if ready else engine.keep(session.store, journal, session.options["timeout"])
     session.result["lost"] = lost

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .._host import Host
     from .apt import Apt
+    from .dnf import Dnf
     from .progress import Return
 
 
@@ -64,12 +65,12 @@ def _journal(session: Session) -> Journal:
     return journal
 
 
-def _look(engine: Apt, journal: Journal) -> Return:
+def _look(engine: Apt | Dnf, journal: Journal) -> Return:
     installed, broken = engine.installed()
     return measure_return(journal, installed, broken)
 
 
-def _roll_back(session: Session, engine: Apt, journal: Journal) -> None:
+def _roll_back(session: Session, engine: Apt | Dnf, journal: Journal) -> None:
     host, store = session.host, session.store
     _end_running(session, journal)
     hopeless = engine.beyond_mending()
@@ -155,7 +156,7 @@ def _diff(journal: Journal, before: Mapping[str, Any], after: Mapping[str, Any])
     return diff(rows)
 
 
-def _services(session: Session, engine: Apt, journal: Journal) -> None:
+def _services(session: Session, engine: Apt | Dnf, journal: Journal) -> None:
     """What was up before must be up again. Raises Told."""
     ours = {unit for units in journal.units.values() for unit in units} & set(journal.active)
     never = [

@@ -157,7 +157,9 @@ def _watch(host: Host, did: Restarts, units: list[str]) -> None:
     units = [unit for unit in units if unit not in did.failed]
     if not units:
         return
-    wrong = stays_up(host, units)
+    known = show(host, units)
+    # A unit that its package does not bring any more has not died.
+    wrong = stays_up(host, [unit for unit in units if known.get(unit, {}).get("LoadState") != "not-found"])
     for unit, error in sorted(wrong.items()):
         did.failed[unit] = [error, *journal_of(host, unit)]
         did.services = [service for service in did.services if service["unit"] != unit]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .._host import Host
     from .apt import Apt
+    from .dnf import Dnf
     from .transaction import Running
 
 _POLL = 1.0
@@ -69,12 +70,18 @@ class Session:
             raise Stop(self.what, self.manager, "high", "Only root may change packages.", [], AS_ROOT)
         return dict(plan)
 
-    def engine(self, manager: str) -> Apt:
+    def engine(self, manager: str) -> Apt | Dnf:
         """The package manager that a plan is for. Raises Stop when it is not here."""
         if manager == "apt" and self.host.which("apt-get") and self.host.exists("/var/lib/dpkg/status"):
             from .apt import Apt
 
             return Apt(self.host)
+        if manager == "dnf":
+            from .._patching.gather_dnf import interpreter
+            from .dnf import Dnf
+
+            if interpreter(self.host):
+                return Dnf(self.host)
         raise Stop(
             self.what, manager, "high", "The plan is for %s, which is not on this host." % manager, [],
             "Plan this host anew: patch_plan",
@@ -132,7 +139,7 @@ class Session:
             )  # fmt: skip
         return at_work
 
-    def wait_for_locks(self, engine: Apt, check: str) -> None:
+    def wait_for_locks(self, engine: Apt | Dnf, check: str) -> None:
         """Wait until no other package manager is at work. Raises Stop with its name."""
         until = self.host.now() + self.options["lock_timeout"]
         locks = engine.locks()
