@@ -53,7 +53,7 @@ def review(host: Host, options: Mapping[str, Any], found: Sequence[Repository] =
         made.skip(
             "backup.structure.damaged",
             "no repository is named, and none was found on this host",
-            "Name it: option repositories.",
+            "Name it in repositories (backup_review_repositories).",
         )
     places = _Places(host, options["state_file"])
     deadline = host.now() + options["timeout"]
@@ -63,7 +63,8 @@ def review(host: Host, options: Mapping[str, Any], found: Sequence[Repository] =
             left = deadline - host.now()
             if left < 1:
                 raise CannotCheck(
-                    "the time was over before its turn came", "Raise timeout, or check fewer repositories at once."
+                    "the time was over before its turn came",
+                    "Raise timeout (backup_review_check_timeout), or check fewer at once.",
                 )
             told.append(_Check(host, made, options, repository, places, left).carry_out())
     if not options.get("check_mode"):
@@ -94,7 +95,7 @@ class _Places:
             if error:
                 raise CannotCheck(
                     "how far the reading has come cannot be kept in %s: %s" % (self.path, error),
-                    "Give it a place that this account may write to: state_file.",
+                    "Give it a place that this account may write to: state_file (backup_review_history_dir).",
                 )
 
 

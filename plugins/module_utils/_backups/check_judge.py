@@ -95,7 +95,8 @@ def judge_rotation(review: Review, subject: str, covered: Coverage, weeks: int, 
             "read within %d weeks: %d of %d packs" % (weeks, covered.read, covered.packs),
             "the part that waits longest was read: %s" % since,
         ],
-        "Run restic_check every week, let it come to its end (timeout, bandwidth), or read all at once: full: true.",
+        "Run restic_check every week, let it come to its end (timeout, bandwidth: backup_review_check_timeout, "
+        "backup_review_bandwidth), or read all at once (full: backup_review_check_full).",
         {"packs": covered.packs, "read": covered.read, "behind": covered.behind, "weeks": weeks},
     )
 

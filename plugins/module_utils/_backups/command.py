@@ -72,7 +72,9 @@ class Command(Engine):
         words = list(self.params.get(name) or ())
         if not words:
             raise ResticError(
-                Kind.UNKNOWN, "it has no %s" % name, remedy="Describe it in the option repositories (%s)." % name
+                Kind.UNKNOWN,
+                "it has no %s" % name,
+                remedy="Describe it as its %s in repositories (backup_review_engines)." % name,
             )
         for key, value in values.items():
             words = [word.replace("{%s}" % key, value) for word in words]

@@ -110,7 +110,7 @@ class Engine(abc.ABC):
                 Kind.TIMED_OUT,
                 "%s was ended at its limit (%s) after %d s" % (argv[0], ended.ended_by, ended.seconds),
                 said(ended.err),
-                "See whether its storage answers; a longer limit is the option timeout, idle_timeout.",
+                "See whether its storage answers; a longer limit: timeout, idle_timeout (backup_review_*_timeout).",
             )
         return ended
 

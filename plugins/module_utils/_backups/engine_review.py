@@ -36,7 +36,7 @@ REMEDIES = {
     "backup.snapshot.shrunk": "See what the last backup lacks; where that was meant, set a lower shrunk_percent.",
     "backup.snapshot.future": "Set the clock right on the host that was backed up (timedatectl).",
     "backup.snapshot.retention": "See what deletes old backups (borg prune, the program's own policy), and how often.",
-    "backup.snapshot.foreign": "Name the hosts that this repository is for (policies, hosts).",
+    "backup.snapshot.foreign": "Name the hosts that this repository is for in a policy (hosts; backup_review_policies).",
     "": "See the backup's job and its log.",
 }
 NAME_BYTES = 4096
@@ -97,7 +97,11 @@ def check(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if params["engine"] == "command" and not params.get("check_command"):
             for name in names:
-                made.skip(name, "%s has no check_command" % engine.name, "Give it one (repositories[].check_command).")
+                made.skip(
+                    name,
+                    "%s has no check_command" % engine.name,
+                    "Give it one (backup_review_engines).",
+                )
             continue
         began = host.now()
         try:
@@ -215,7 +219,7 @@ class _Trial:
                 "high",
                 "There is not the room to restore it on trial.",
                 [str(room)],
-                "Make room, or name another folder (scratch).",
+                "Make room, or name another folder: scratch (backup_review_scratch).",
             )
             self._prove(began, "cannot", "could not be restored: there is not the room.")
             return

@@ -123,19 +123,22 @@ _FAULTS = {
         "backup.repository.untrusted",
         "high",
         "See what the server shows: openssl s_client -connect HOST:PORT (ssh HOST for sftp). Renew a certificate that "
-        "has expired; where an authority of your own signed it, name the file with that one's certificate: cacert.",
+        "has expired; where an authority of your own signed it, name the file with that one's certificate as "
+        "its cacert, in repositories (backup_review_repositories).",
     ),
     Kind.REFUSED: _Fault(
         "backup.repository.refused",
         "high",
-        "Give the user and password, keys or token that the server knows, and that may read this repository, in "
-        "environment or environment_file (RESTIC_REST_USERNAME, AWS_ACCESS_KEY_ID, …; an ssh key for sftp). restic "
-        "0.14 takes those of a REST server in its location only: rest:https://USER:PASSWORD@HOST/.",
+        "Give the user and password, keys or token that the server knows, and that may read this repository: in the "
+        "environment_file that it has in repositories (backup_review_repositories), or where its job has them "
+        "(RESTIC_REST_USERNAME, AWS_ACCESS_KEY_ID, …; an ssh key for sftp). restic 0.14 takes those of a REST server in "
+        "its location only: rest:https://USER:PASSWORD@HOST/.",
     ),
     Kind.DENIED: _Fault(
         "backup.repository.denied",
         "high",
-        "Run it as root or as the user whose backups these are (option user), or let this account read it.",
+        "Run it as root or as the user whose backups these are (its user in repositories, backup_review_repositories), "
+        "or let this account read it.",
     ),
     Kind.WRONG_PASSWORD: _Fault(
         "backup.repository.wrong_password",
@@ -146,7 +149,8 @@ _FAULTS = {
     Kind.NO_PASSWORD: _Fault(
         "backup.repository.no_password",
         "high",
-        "Give one of password, password_file, password_command, or RESTIC_PASSWORD in environment_file.",
+        "Give it one of password, password_file, password_command, or RESTIC_PASSWORD in its environment_file, in "
+        "repositories (backup_review_repositories).",
     ),
     Kind.NO_KEY: _Fault(
         "backup.repository.no_key",
@@ -202,7 +206,8 @@ _FAULTS = {
     Kind.TIMED_OUT: _Fault(
         "backup.repository.timed_out",
         "high",
-        "Try it by hand from this host. Where it only takes long: raise timeout or idle_timeout.",
+        "Try it by hand from this host. Where it only takes long: raise timeout or idle_timeout "
+        "(backup_review_*_timeout).",
     ),
     Kind.UNKNOWN: _Fault(
         "backup.repository.failed",
