@@ -469,6 +469,42 @@ def test_dnf_exposure_by_advisories_and_known_exploited_by_the_controller(fleet:
     assert only.steps == ["libupkeepdemo 1.0-1.el9>1.1-1.el9"]
 
 
+KERNEL_SPEC = """\
+Name: kernel
+Version: {version}
+Release: 1.el9
+Summary: kernel-like
+License: GPL
+AutoReqProv: no
+%description
+kernel-like
+%files
+"""
+
+
+def test_dnf_a_kernel_is_installed_beside_the_others_and_asks_for_a_reboot(fleet: Fleet, dnf: Host) -> None:
+    for version in ("8.8.7", "8.8.8"):
+        dnf.write("/root/kernel.spec", KERNEL_SPEC.format(version=version))
+        dnf.run("rpmbuild -bb --quiet --target x86_64-linux --define '_topdir /root/rpm' /root/kernel.spec")
+    dnf.run("rpm -i --nodeps /root/rpm/RPMS/x86_64/kernel-*.rpm && echo installonly_limit=2 >> /etc/dnf/dnf.conf")
+    try:
+        seen = planned(dnf, select="cves", cves=["CVE-2025-10004"])
+        told = seen.result["exposure"]["CVE-2025-10004"]
+        assert told["state"] == "exposed" and {row["candidate"] for row in told["packages"]} == {"9.9.9-1.el9"}
+        # dnf keeps two, by its own rule: the oldest goes, and that is no removal to be refused.
+        assert seen.steps == ["kernel 8.8.7-1.el9>", "kernel >9.9.9-1.el9"] and seen.left.get("kernel") is None
+        assert seen.plan["reboot"] == {"needed": True, "why": ["a kernel is installed: kernel 9.9.9-1.el9"]}
+        dnf.run("dnf -y -q upgrade kernel-9.9.9-1.el9.x86_64")
+        there = dnf.run("rpm -q kernel --qf '%{VERSION} '").stdout.split()
+        assert there == ["8.8.8", "9.9.9"], "as it was foretold"
+        after = planned(dnf, select="cves", cves=["CVE-2025-10004"], plan=seen.plan)
+        assert after.result["approved"]["differences"] == [] and after.plan["packages"] == []
+        assert after.result["approved"]["done"] == ["kernel:x86_64", "kernel:x86_64"]
+        assert after.result["exposure"]["CVE-2025-10004"]["state"] == "patched", "what is kept beside it does not count"
+    finally:
+        dnf.run("rpm -e --nodeps --allmatches kernel; sed -i /installonly_limit/d /etc/dnf/dnf.conf")
+
+
 def test_dnf_locked_excluded_unmet_and_obsoleting(fleet: Fleet, dnf: Host) -> None:
     fleet.repo.publish("v2", "upkeep-demo-unmet", "upkeep-demo-replacing")
     before = planned(dnf, select="all")

@@ -91,7 +91,11 @@ def _exposure(told: Mapping[str, Any]) -> dict[str, Any]:
     if told["packages"]:
         names = sorted({package["name"] for package in told["packages"]})
         why = "an advisory fixes it, and is not installed: %s" % ", ".join(names[:5])
-        return {"state": "exposed", "packages": told["packages"], "why": why}
+        rows = [{key: value for key, value in package.items() if key != "reboot"} for package in told["packages"]]
+        if all(package["reboot"] for package in told["packages"]):
+            why = "a kernel with the fix is installed (%s) and does not run yet" % rows[0]["candidate"]
+            return {"state": "exposed", "packages": rows, "why": why, "reboot": True}
+        return {"state": "exposed", "packages": rows, "why": why}
     if told["fixed"]:
         return {"state": "patched", "packages": [], "why": "the fix is installed: %s" % ", ".join(told["fixed"][:5])}
     if told["absent"]:

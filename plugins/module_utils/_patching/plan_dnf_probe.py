@@ -9,6 +9,7 @@ It runs as dnf_probe.py does, in the Python that dnf belongs to, whose text and 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -90,6 +91,9 @@ def goal_of(base, packages):
     import dnf  # type: ignore[import-not-found] # as hawkey
 
     goal = dnf.goal.Goal(base.sack)
+    # As dnf's own resolve does: what it needs itself, and the kernel that runs, never go.
+    goal.protect_running_kernel = base.conf.protect_running_kernel
+    goal.add_protected(base.sack.query().filter(name=base.conf.protected_packages))
     for package in packages:
         selector = dnf.selector.Selector(base.sack)
         selector.set(pkg=[package])
@@ -220,7 +224,10 @@ def exposures(base, cves):
         key = (package.name, package.arch)
         if key not in best or base.sack.evr_cmp(package.evr, best[key].evr) > 0:
             best[key] = package
+    asleep = idle_kernels(base, installed)
     for package in installed:
+        if str(package) in asleep:
+            continue
         # Which advisories apply to it (modules, streams) is for dnf to say.
         pending = fixes_in(package, hawkey.GT, sought)
         done = fixes_in(package, hawkey.EQ | hawkey.LT, sought)
@@ -233,14 +240,21 @@ def exposures(base, cves):
             for version in pending[cve]:
                 if fixed is None or base.sack.evr_cmp(version, fixed) > 0:
                     fixed = version
-            candidate = best.get((package.name, package.arch))
-            enough = candidate is not None and base.sack.evr_cmp(candidate.evr, fixed) >= 0
+            offered = best.get((package.name, package.arch))
+            enough = offered is not None and base.sack.evr_cmp(offered.evr, fixed) >= 0
+            candidate = evr(offered) if enough else ""
+            waiting = [
+                evr(other)
+                for other in installed.filter(name=package.name, arch=package.arch)
+                if str(other) in asleep and base.sack.evr_cmp(other.evr, fixed) >= 0
+            ]
             sought[cve]["packages"].append(
                 {
                     "name": package.name,
                     "installed": evr(package),
                     "fixed": fixed,
-                    "candidate": evr(candidate) if enough else "",
+                    "candidate": waiting[0] if waiting else candidate,
+                    "reboot": bool(waiting),
                 }
             )
     left = {cve for cve, told in sought.items() if not told["known"]}
@@ -256,6 +270,24 @@ def exposures(base, cves):
                 if entry.name not in names and entry.name not in sought[cve]["absent"]:
                     sought[cve]["absent"].append(entry.name)
     return sought
+
+
+def idle_kernels(base, installed):
+    # type: (Any, Any) -> Any
+    """What is there several times (kernels) beside the one that runs; where none of them runs, beside the newest."""
+    kinds = {}  # type: Any
+    for package in base._get_installonly_query(installed):
+        kinds.setdefault((package.name, package.arch), []).append(package)
+    asleep = set()  # type: Any
+    for same in kinds.values():
+        awake = [p for p in same if "%s-%s.%s" % (p.version, p.release, p.arch) == os.uname().release]
+        if not awake:
+            awake = same[:1]
+            for package in same[1:]:
+                if base.sack.evr_cmp(package.evr, awake[0].evr) > 0:
+                    awake = [package]
+        asleep.update(str(package) for package in same if package not in awake)
+    return asleep
 
 
 def fixes_in(package, which, sought):

@@ -401,7 +401,9 @@ def _exposure_finding(reviewed: Review, cve: str, told: Mapping[str, Any], plan:
         cve, ", which is known to be exploited" if told.get("known_exploited") else "", told["why"],
     )  # fmt: skip
     remedy = (
-        "Patch it: plan with select: cves and cves: [%s], then apply." % cve
+        "Reboot it: systemctl reboot"
+        if told.get("reboot")
+        else "Patch it: plan with select: cves and cves: [%s], then apply." % cve
         if patch
         else "There is no patch for it here yet: apply the vendor's mitigation, or take the service off the network."
     )

@@ -115,7 +115,7 @@ def exposure(
     manager: str,
     running_kernel: str = "",
 ) -> dict[str, Any]:
-    """Whether a host is exposed to one CVE: ``state``, ``packages`` and ``why``.
+    """Whether a host is exposed to one CVE: ``state``, ``packages`` and ``why``, and ``reboot`` where that mends it.
 
     ``candidates``: installed package -> (version, version of its source) that could be had now. What the data does not
     tell for this release is not known, and never "not exposed".
@@ -125,11 +125,13 @@ def exposure(
     compare = comparer(manager)
     sources = {str(fix["source"]) for fix in fixes}
     here = [package for package in installed if source_name(package)[0] in sources]
-    here = _without_idle_kernels(here, running_kernel)
+    idle = _idle_kernels(here, running_kernel)
+    here = [package for package in here if package not in idle]
     if not here:
         return _exposure("not_installed", "no package of %s is installed" % ", ".join(sorted(sources)[:5]))
     states: dict[str, list[str]] = {"exposed": [], "not_known": [], "patched": []}
     told = []
+    reboot = ""
     for package in sorted(here, key=lambda p: (p.name, p.arch)):
         source, version = source_name(package)
         fix = best_fix((f for f in fixes if f["source"] == source and f["release"] == release), compare)
@@ -138,13 +140,18 @@ def exposure(
         if state == "patched":
             continue
         fixed = str(fix["fixed"]) if fix is not None and fix["state"] == "fixed" else ""
+        waiting = [other.version for other in idle if fixed and compare(source_name(other)[1], fixed) >= 0]
+        if waiting:
+            reboot = "a kernel with the fix is installed (%s) and does not run yet" % waiting[0]
         told.append({
             "name": package.name, "installed": package.version, "fixed": fixed,
-            "candidate": _candidate(package, source, fixed, here, candidates, compare),
+            "candidate": waiting[0] if waiting else _candidate(package, source, fixed, here, candidates, compare),
         })  # fmt: skip
     for state in ("exposed", "not_known", "patched"):
         if states[state]:
-            return _exposure(state, "; ".join(dict.fromkeys(states[state])), told if state != "patched" else [])
+            why = "; ".join(dict.fromkeys([*states[state], *([reboot] if reboot and state == "exposed" else [])]))
+            made = _exposure(state, why, told if state != "patched" else [])
+            return dict(made, reboot=True) if reboot and state == "exposed" else made
     raise AssertionError("each package has a state")
 
 
@@ -187,12 +194,12 @@ def _candidate(
     return ""
 
 
-def _without_idle_kernels(packages: list[Installed], running: str) -> list[Installed]:
-    """Without the kernels that are installed and do not run: only the running one exposes the host."""
-    kernels = {p.name: m.group(1) for p in packages for m in [_KERNEL.match(p.name)] if m}
-    if running not in kernels.values():
-        return packages
-    return [package for package in packages if kernels.get(package.name, running) == running]
+def _idle_kernels(packages: Iterable[Installed], running: str) -> list[Installed]:
+    """The kernels that are installed beside the one that runs: only that one exposes the host."""
+    kernels = [(package, match.group(1)) for package in packages for match in [_KERNEL.match(package.name)] if match]
+    if running not in (release for _package, release in kernels):
+        return []
+    return [package for package, release in kernels if release != running]
 
 
 _KERNEL = re.compile(r"^linux-(?:image|modules|headers)(?:-unsigned|-extra)?-(\d.*)$")

@@ -132,7 +132,7 @@ def exposure(**told: Any) -> dict[str, Any]:
     return {"known": False, "packages": [], "fixed": [], "absent": [], **told}
 
 
-ROW = {"name": "x", "installed": "1-1", "fixed": "2-1", "candidate": ""}
+ROW = {"name": "x", "installed": "1-1", "fixed": "2-1", "candidate": "", "reboot": False}
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def test_the_kernel_that_runs_counts_and_its_fix_comes_by_another_package() -> N
     new = deb("linux-image-6.1.0-38-amd64", "6.1.147-1", "linux-signed-amd64", "6.1.147+1")
     meta = deb("linux-image-amd64", "6.1.147-1", "linux-signed-amd64", "6.1.147+1")
     fixes = [fix(fixed="6.1.147-1", source="linux")]
+    found = vuln.exposure(fixes, HERE, [old, new], {}, "apt", "6.1.0-37-amd64")
+    assert (found["state"], found["reboot"]) == ("exposed", True) and "does not run yet" in found["why"]
+    assert found["packages"][0]["candidate"] == "6.1.147-1", "it is here already"
     assert vuln.exposure(fixes, HERE, [old, new, meta], {}, "apt", "6.1.0-37-amd64")["state"] == "exposed"
     assert vuln.exposure(fixes, HERE, [old, new, meta], {}, "apt", "6.1.0-38-amd64")["state"] == "patched"
     assert vuln.exposure(fixes, HERE, [old, new, meta], {}, "apt", "5.0-of-the-machine")["state"] == "exposed"
