@@ -16,7 +16,8 @@ description:
     size, mode, owner, time; borg) and, with O(compare=true), with the live file that has not changed since
     (content, links,
     attributes), measures the time, and cleans up whatever happens.
-  - The list is kept in memory and needs about 1 KiB a name.
+  - The list is kept in a temporary file (of SQLite's; some 300 bytes a name, in E(TMPDIR) or /var/tmp), so that
+    memory does not grow with it.
   - In check mode it tells what it would restore and how much room that takes.
   - Tried with borg 1.2.4 (Debian 12).
 author:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .._host import Host
+    from .names import Names
 
 WAIT = 5
 """Seconds to wait for a lock: who holds it longer is told."""
@@ -102,18 +103,19 @@ class Borg(Engine):
             return Checked(True, lines or said(ended.err))
         raise error
 
-    def ls(self, snapshot: Snapshot, on_entry: Callable[[Entry], None]) -> bool:
-        sizes: dict[str, int] = {}
+    def ls(self, snapshot: Snapshot, names: Names) -> bool:
         strange: list[bytes] = []
 
         def take(line: bytes) -> None:
             try:
                 item = json.loads(line.decode("utf-8", "surrogateescape"))
-                entry = _entry(item, sizes)
+                entry = _entry(item)
+                link = "/" + str(item["source"]).lstrip("/") if str(item["mode"]).startswith("h") else ""
             except (ValueError, KeyError, TypeError):
-                strange.append(line[:200])
+                if not strange:
+                    strange.append(line[:200])
                 return
-            on_entry(entry)
+            names.add(entry, link)
 
         ended = self._run(["list", "--json-lines", self._archive(snapshot)], on_line=take)
         if ended.rc != 0:
@@ -288,19 +290,16 @@ def sources(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(word for word in words[place + 1 :] if not word.startswith("-")))
 
 
-def _entry(item: Mapping[str, Any], sizes: dict[str, int]) -> Entry:
-    """One line of ``list --json-lines``. ``sizes``: of the files before it, for hard links have none of their own."""
-    path = str(item["path"]).lstrip("/")
-    kind = _TYPES[item["type"]]
-    size = int(item["size"])
-    mode = str(item["mode"])
-    if mode.startswith("h") and item.get("source"):
-        size = sizes.get(str(item["source"]).lstrip("/"), size)
-    if kind == "file":
-        sizes[path] = size
-    when = moment(item["mtime"])
+def _entry(item: Mapping[str, Any]) -> Entry:
+    """One line of ``list --json-lines``. A hard link has no size of its own."""
     return Entry(
-        "/" + path, kind, size, permissions(mode), int(item["uid"]), int(item["gid"]), 0.0 if when is None else when
+        "/" + str(item["path"]).lstrip("/"),
+        _TYPES[item["type"]],
+        int(item["size"]),
+        permissions(str(item["mode"])),
+        int(item["uid"]),
+        int(item["gid"]),
+        moment(item["mtime"]) or 0.0,
     )
 
 

@@ -18,14 +18,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from .engine import Checked, Engine, moment, said
-from .model import Entry, Snapshot
+from .model import Snapshot
 from .restic_errors import Kind, ResticError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from .. import _process
     from .._host import Host
+    from .names import Names
 
 
 class Command(Engine):
@@ -54,8 +55,8 @@ class Command(Engine):
             return Checked(True, lines)
         raise self._failed("check_command", ended)
 
-    def ls(self, snapshot: Snapshot, on_entry: Callable[[Entry], None]) -> bool:
-        del snapshot, on_entry
+    def ls(self, snapshot: Snapshot, names: Names) -> bool:
+        del snapshot, names
         return False
 
     def restore(self, snapshot: Snapshot, target: str, paths: Sequence[str]) -> None:

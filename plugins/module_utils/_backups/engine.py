@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from .._host import Host
-    from .model import Entry, Snapshot
+    from .model import Snapshot
+    from .names import Names
 
 
 class Checked(NamedTuple):
@@ -59,7 +60,7 @@ class Engine(abc.ABC):
         """Check the structure, with ``data`` every byte too."""
 
     @abc.abstractmethod
-    def ls(self, snapshot: Snapshot, on_entry: Callable[[Entry], None]) -> bool:
+    def ls(self, snapshot: Snapshot, names: Names) -> bool:
         """Whether it can list the names in a snapshot; then each of them was told."""
 
     @abc.abstractmethod

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from .engine import Engine, make
 from .info import own_names
 from .judge_snapshots import Seen
 from .leftovers import clear_away
-from .listing import KINDS, escaped, line, order, shown, unescaped
+from .listing import escaped
+from .names import Names, odd
 from .restic_errors import ResticError, report
 from .scratch import NoRoom, Scratch, Unfit
 from .verify import Abilities, Selection, Verified, Verifier
@@ -23,10 +25,10 @@ from .verify_source import Source
 from .verify_walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .._host import Host
-    from .model import Entry, Snapshot
+    from .model import Snapshot
     from .verify_walk import Seen as Walked
 
 REMEDIES = {
@@ -36,7 +38,7 @@ REMEDIES = {
     "backup.snapshot.shrunk": "See what the last backup lacks; where that was meant, set a lower shrunk_percent.",
     "backup.snapshot.future": "Set the clock right on the host that was backed up (timedatectl).",
     "backup.snapshot.retention": "See what deletes old backups (borg prune, the program's own policy), and how often.",
-    "backup.snapshot.foreign": "Name the hosts that this repository is for in a policy (hosts; backup_review_policies).",
+    "backup.snapshot.foreign": "Name the hosts that it is for in a policy (hosts; backup_review_policies).",
     "": "See the backup's job and its log.",
 }
 NAME_BYTES = 4096
@@ -186,15 +188,19 @@ class _Trial:
         return max(fitting, key=lambda one: one.time) if fitting else None
 
     def _restore(self, snapshot: Snapshot, began: float) -> None:
-        entries: list[Entry] = []
-        listed = self.engine.ls(snapshot, entries.append)
-        entries = [one for one in entries if self._wanted(one.path)]
-        size = sum(one.size for one in entries if one.type == "file") if listed else snapshot.bytes or 0
-        if not listed and self.options["expected_bytes"]:
-            size = int(self.options["expected_bytes"])
-        names = len(entries) if listed else snapshot.files or 0
-        self.facts.update(needs_bytes=size + names * NAME_BYTES, listed=listed)
-        if listed and not entries:
+        with contextlib.closing(Names(self._wanted)) as names:
+            listed = self.engine.ls(snapshot, names)
+            names.done()
+            self._restore_listed(snapshot, began, names if listed else None)
+
+    def _restore_listed(self, snapshot: Snapshot, began: float, names: Names | None) -> None:
+        """Restore, and compare with the ``names`` that the snapshot has, where its program tells them."""
+        if names is not None:
+            size, count = names.bytes, names.entries
+        else:
+            size, count = int(self.options["expected_bytes"] or snapshot.bytes or 0), snapshot.files or 0
+        self.facts.update(needs_bytes=size + count * NAME_BYTES, listed=names is not None)
+        if names is not None and not names.entries:
             self._nothing("the snapshot holds nothing of %s" % (", ".join(self.options["paths"]) or "anything"))
             self._prove(began, "failed", "was not restored: it holds nothing of what was asked for.")
             return
@@ -202,14 +208,14 @@ class _Trial:
             self.facts["outcome"] = "not tested"
             return
         place = Scratch(
-            self.options["scratch"], "files", self.facts["needs_bytes"], needs_files=names, run=self.options["run"]
+            self.options["scratch"], "files", self.facts["needs_bytes"], needs_files=count, run=self.options["run"]
         )
         try:
             with place:
                 clock = time.monotonic()
                 self.engine.restore(snapshot, place.path, self.options["paths"])
                 self.facts["seconds"] = round(time.monotonic() - clock, 2)
-                bad = self._compare(snapshot, place.path, entries if listed else None)
+                bad = self._compare(snapshot, place.path, names)
         except Unfit as unfit:
             raise CannotCheck(unfit.why, unfit.remedy) from unfit
         except NoRoom as room:
@@ -233,27 +239,28 @@ class _Trial:
                 "See what holds it (findmnt, lsof); the next run tries again.",
             )
         words = "%d files, %d bytes" % (self.facts["files"], self.facts["bytes"])
-        against = "the snapshot's list" if listed else "the live files" if self.options["compare"] else "nothing"
+        against = (
+            "the snapshot's list" if names is not None else "the live files" if self.options["compare"] else "nothing"
+        )
         self._prove(began, "failed" if bad else "passed", "was restored (%s) and compared with %s." % (words, against))
 
     def _wanted(self, path: str) -> bool:
         paths = [one.rstrip("/") for one in self.options["paths"]]
         return not paths or any(path == one or path.startswith(one + "/") for one in paths)
 
-    def _compare(self, snapshot: Snapshot, top: str, entries: list[Entry] | None) -> bool:
+    def _compare(self, snapshot: Snapshot, top: str, names: Names | None) -> bool:
         """Whether what came back is not what should."""
         root = self.host.is_root()
         source = Source(snapshot.time, root) if self.options["compare"] else None
         live = self.options["source_root"] if source else None
         verifier = Verifier(Abilities(root), Selection(()), source, set())
-        if entries is None:
+        if names is None:
             parents = _above(snapshot.paths)
-            lines = [one.line for one in _without(walk(top, None, frozenset(), _never), parents)]
+            lines: Iterable[bytes] = [one.line for one in _without(walk(top, None, frozenset(), _never), parents)]
         else:
-            lines, parents = _lines(entries)
-        above = frozenset(parents)
-        walked = _without(walk(top, live, above, _never), parents)
-        verifier.match(lines, walked if entries is None else map(_as_listed, walked))
+            parents, lines = names.parents, names.lines()
+        walked = _without(walk(top, live, frozenset(parents), _never), parents)
+        verifier.match(lines, walked if names is None else map(_as_listed, walked))
         result = verifier.result
         self.facts.update(files=result.files, bytes=result.bytes, folders=result.folders)
         if source is not None:
@@ -327,39 +334,11 @@ def _never() -> bool:
     return False
 
 
-def _lines(entries: Sequence[Entry]) -> tuple[list[bytes], set[bytes]]:
-    """The listing in the order of the walk, and the folders above it that were not backed up themselves."""
-    keyed = []
-    paths = {one.path for one in entries}
-    parents: set[bytes] = set()
-    for one in entries:
-        kind = KINDS[one.type]
-        # As the walk shows it: what is not UTF-8 became U+FFFD.
-        raw = one.path.encode("utf-8", "surrogateescape")
-        path = _odd(escaped(shown(raw)))
-        made = line(path, kind, one.size, one.mode, one.uid, one.gid, round(one.mtime * 1_000_000))
-        keyed.append((order(unescaped(path).encode()), made))  # the place that the comparison takes it to have
-        folder = os.path.dirname(one.path)
-        while folder != "/" and folder not in paths and escaped(folder) not in parents:
-            parents.add(escaped(folder))
-            folder = os.path.dirname(folder)
-    keyed.sort()
-    return [made for _key, made in keyed], parents
-
-
-def _odd(path: bytes) -> bytes:
-    """borg writes a question mark for each byte that is not UTF-8: U+FFFD, as names are told whose place is unknown."""
-    return path.replace(b"?", _REPLACED)
-
-
 def _as_listed(one: Walked) -> Walked:
     if b"?" not in one.path:
         return one
-    path = _odd(one.path)
+    path = odd(one.path)
     return one._replace(path=path, line=path + one.line[len(one.path) :])
-
-
-_REPLACED = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 def _above(paths: Sequence[str]) -> set[bytes]:

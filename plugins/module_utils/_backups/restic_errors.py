@@ -131,8 +131,8 @@ _FAULTS = {
         "high",
         "Give the user and password, keys or token that the server knows, and that may read this repository: in the "
         "environment_file that it has in repositories (backup_review_repositories), or where its job has them "
-        "(RESTIC_REST_USERNAME, AWS_ACCESS_KEY_ID, …; an ssh key for sftp). restic 0.14 takes those of a REST server in "
-        "its location only: rest:https://USER:PASSWORD@HOST/.",
+        "(RESTIC_REST_USERNAME, AWS_ACCESS_KEY_ID, …; an ssh key for sftp). restic 0.14 takes those of a REST server "
+        "in its location only: rest:https://USER:PASSWORD@HOST/.",
     ),
     Kind.DENIED: _Fault(
         "backup.repository.denied",
