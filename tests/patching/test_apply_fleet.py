@@ -39,6 +39,11 @@ import json, sys
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 from ansible_collections.upkeep.maintenance.plugins.module_utils._applying import options as specs
 what, given = sys.argv[1], json.loads(sys.argv[2])
+if what == "plan":
+    from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.plan_options import defaults
+    from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.plan_review import review
+    print(json.dumps(review(Host(), {**defaults(), **given})["plan"]))
+    sys.exit()
 if what == "prepare":
     from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.prepare import prepare as work
 elif what == "apply":
@@ -77,6 +82,13 @@ def words(what: str, options: dict[str, Any]) -> list[str]:
 def call(host: Host, what: str, **options: Any) -> Did:
     """Call one of the modules' functions in the host."""
     return Did(json.loads(host.run(words(what, options), timeout=150).stdout))
+
+
+def planned(host: Host, *names: str) -> dict[str, Any]:
+    """The plan that patch_plan makes for these packages."""
+    options = {"select": "packages", "packages": [{"name": name, "version": ""} for name in names]}
+    made: dict[str, Any] = json.loads(host.run(words("plan", options), timeout=150).stdout)
+    return made
 
 
 def ready(host: Host, plan: dict[str, Any], **options: Any) -> Did:
@@ -173,11 +185,8 @@ def deb(fleet: Fleet) -> Iterator[Host]:
 
 
 def test_apt_a_healthy_upgrade(fleet: Fleet, deb: Host) -> None:
-    plan = deb_plan(
-        ("upkeep-demo", "1.0-1", "2.0-1"), ("libupkeepdemo1", "1.0-1", "1.0-1+deb12u1"),
-        ("upkeep-demo-kept", "1.0-1", "2.0-1"), ("upkeep-demo-new", "", "2.0-1"),
-    )  # fmt: skip
-    plan["packages"][3]["asked"] = False
+    plan = planned(deb, "upkeep-demo", "libupkeepdemo1", "upkeep-demo-kept")
+    assert sorted(p["name"] for p in plan["packages"] if not p["asked"]) == ["upkeep-demo-new"]
     did = call(deb, "apply", plan=plan)
     assert not did.ok and "not prepared" in did.get("patch.apply.failed")["summary"]
     did = ready(deb, plan)
@@ -535,8 +544,9 @@ def dnf(fleet: Fleet) -> Iterator[Host]:
 
 
 def test_dnf_a_healthy_upgrade_by_the_modules(fleet: Fleet, dnf: Host) -> None:
-    plan = rpm_plan(("upkeep-demo", V1, V2), ("libupkeepdemo", V1, "1.1-1.el9"), ("kernel", "", "9.9.9-1.el9"))
-    plan["packages"][2]["arch"] = "x86_64"
+    plan = planned(dnf, "upkeep-demo", "libupkeepdemo")
+    kernel = {"name": "kernel", "arch": "x86_64", "from": "", "to": "9.9.9-1.el9", "action": "install", "asked": True}
+    plan["packages"].append(kernel)
     plan["id"] = plan_model.plan_id(plan)
     would = by_ansible(fleet, "dnf1", "patch_apply", "--check", plan=plan)
     assert would.changed and rpm_versions(dnf, "upkeep-demo") == [V1]

@@ -283,6 +283,11 @@ class Apt:
                 os.replace(os.path.join(fetched, _old(package)), os.path.join(folder, _old(package)))
             shutil.rmtree(fetched, ignore_errors=True)
 
+    @staticmethod
+    def needs_old(package: Mapping[str, Any]) -> bool:
+        """Whether the way back needs the package's old version as a file."""
+        return bool(package["from"])
+
     def needs(self, store: Store, journal: Journal, points: Sequence[str]) -> dict[str, room.Need]:
         """What unpacking needs, by mount point: of the files in the packages, against those that are there now."""
         packages = []
@@ -422,8 +427,8 @@ class Apt:
         return apt_output.failures(log), [], ["%s (%s.dpkg-dist)" % (f, f) for f in apt_output.conffiles_kept(log)]
 
 
-_ALLOW = ("--allow-downgrades", "--allow-change-held-packages")
-"""The plan was approved with what it does; that nothing else is done is checked beforehand."""
+_ALLOW = ("--allow-downgrades", "--allow-change-held-packages", "-o", "APT::Get::AutomaticRemove=0")
+"""The plan was approved with what it does; that nothing else is done is checked beforehand, as plan_apt does."""
 
 
 def _old(package: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from .._mounts import parse_mountinfo
@@ -141,7 +142,12 @@ class Dnf:
         words = interpreter(self.host)
         if words is None:
             return {"problems": ["dnf is not there"], "would": [], "files": {}}
-        ran = self.host.run([*words, "-c", dnf_work.source(), "-", json.dumps(work)], timeout=timeout, limit=_LIMIT)
+        # In a file: Linux takes no more than 128 KiB in one word of a command line.
+        with tempfile.NamedTemporaryFile("w", prefix="upkeep-", suffix=".json") as stream:
+            json.dump(work, stream)
+            stream.flush()
+            argv = [*words, "-c", dnf_work.source(), stream.name]
+            ran = self.host.run(argv, timeout=timeout, limit=_LIMIT)
         try:
             # Plug-ins print what they please before it.
             answer = json.loads(ran.out[ran.out.rfind('{"problems"') :])
@@ -188,7 +194,7 @@ class Dnf:
     def keep(self, store: Store, journal: Journal, timeout: float) -> list[str]:
         """Keep the packages that lead back; those of which none is to be had, one line each."""
         folder = os.path.join(store.folder(journal.plan_id), "old")
-        wanted = [p for p in journal.plan["packages"] if p["from"] and not self._stands_beside(p)]
+        wanted = [p for p in journal.plan["packages"] if self.needs_old(p)]
         rows = [[p["name"], p["arch"], p["from"]] for p in wanted]
         files = self._ask(timeout, do="fetch", packages=rows, into=folder)["files"] if rows else {}
         lost = []
@@ -201,6 +207,10 @@ class Dnf:
                 lost.append("%s %s: no repository has it, and no rpm can be made of what is installed"
                             % (key(package), package["from"]))  # fmt: skip
         return lost
+
+    def needs_old(self, package: Mapping[str, Any]) -> bool:
+        """Whether the way back needs the package's old version as a file."""
+        return bool(package["from"]) and not self._stands_beside(package)
 
     def _stands_beside(self, package: Mapping[str, Any]) -> bool:
         """Whether the old version stays installed beside the new one: a kernel."""

@@ -6,8 +6,7 @@
 This file runs by itself (Python 3.6 on RHEL 8). Its tables are not made for eyes, and an exit code of 0 over a failed
 scriptlet is not believed: every complaint of rpm is printed with a word in front (see dnf_output.py).
 
-One argument, the path of a JSON file or "-" for standard input's text as the second one:
-(PACKAGES: a list of [name, arch, version])
+One argument, the path of a JSON file (PACKAGES: a list of [name, arch, version]):
   {"do": "resolve", "packages": PACKAGES, "remove": PACKAGES, "into": a folder or ""}
   {"do": "fetch", "packages": PACKAGES, "into": a folder}: each by itself, what is to be had
   {"do": "carry_out", "files": paths, "remove": PACKAGES, "erase": PACKAGES, "expected": PACKAGES, "dry": bool}
@@ -32,11 +31,8 @@ def source():
 
 def main():
     # type: () -> int
-    if sys.argv[1] == "-":
-        work = json.loads(sys.argv[2])
-    else:
-        with open(sys.argv[1]) as stream:
-            work = json.load(stream)
+    with open(sys.argv[1]) as stream:
+        work = json.load(stream)
     logs = tempfile.mkdtemp(prefix="upkeep-")
     answer = {"problems": [], "would": [], "files": {}}  # type: Any
     try:

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -127,8 +128,23 @@ class Store:
     def path(self, plan_id: str, name: str) -> str:
         return os.path.join(self.folder(plan_id), name)
 
+    def check(self) -> None:
+        """Root installs what the folder holds and runs what it says: nobody else may write to it."""
+        try:
+            found = os.lstat(self.base)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _cannot_write(self.base, error) from error
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise JournalError(
+                "%s is not a folder that only this account may write to" % self.base,
+                "See who made it (ls -ld %s), remove it, and prepare the plan again." % self.base,
+            )
+
     def load(self, plan_id: str) -> Journal | None:
         """The journal of a plan, None when there is none."""
+        self.check()
         path = self.path(plan_id, "journal.json")
         try:
             with open(path, encoding="utf-8") as stream:
@@ -167,6 +183,7 @@ class Store:
 
     def open(self, plan_id: str) -> None:
         """Make the folders of a plan."""
+        self.check()
         try:
             os.makedirs(self.base, 0o700, exist_ok=True)
             for name in ("", "old", "new"):
@@ -227,6 +244,7 @@ class Store:
     @contextlib.contextmanager
     def alone(self, name: str = "session.lock") -> Iterator[bool]:
         """Whether this process is the only one of Upkeep at work here; held until the block ends, or we do."""
+        self.check()
         try:
             os.makedirs(self.base, 0o700, exist_ok=True)
             descriptor = os.open(os.path.join(self.base, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -87,7 +87,7 @@ def _prepare(session: Session, engine: Apt | Dnf, plan: dict[str, Any]) -> Journ
         journal.units = {key(p): units for p in plan["packages"] for units in [engine.units(p)] if units}
     elif session.options["health"]:
         journal.health = dict(session.options["health"])
-    ready = _is_ready(session, journal, progress.left)
+    ready = _is_ready(session, engine, journal, progress.left)
     session.result["changed"] = session.result["changed"] or not ready
     _metadata(session, engine, progress.left, ready)
     if session.check_mode:
@@ -149,7 +149,7 @@ def _database(session: Session, engine: Apt | Dnf, plan: Mapping[str, Any]) -> N
         )  # fmt: skip
 
 
-def _is_ready(session: Session, journal: Journal, left: list[Mapping[str, Any]]) -> bool:
+def _is_ready(session: Session, engine: Apt | Dnf, journal: Journal, left: list[Mapping[str, Any]]) -> bool:
     """Whether an earlier call has prepared everything, and it is still there."""
     folder = session.store.folder(journal.plan_id)
     for package in left:
@@ -157,7 +157,7 @@ def _is_ready(session: Session, journal: Journal, left: list[Mapping[str, Any]])
         if package["to"] and (not entry or sha256(os.path.join(folder, "new", entry["file"])) != entry["sha256"]):
             return False
         entry = journal.kept.get(key(package))
-        if package["from"] and session.options["keep_old"] != "never":
+        if engine.needs_old(package) and session.options["keep_old"] != "never":
             if not entry and session.options["keep_old"] == "required":
                 return False
             if entry and sha256(os.path.join(folder, "old", entry["file"])) != entry["sha256"]:
@@ -231,7 +231,12 @@ def _way_back(session: Session, engine: Apt | Dnf, journal: Journal, ready: bool
     if policy == "never":
         session.review.skip("patch.prepare.no_way_back", "keep_old is never", "keep_old: required")
         return
-    lost = [] if ready else engine.keep(session.store, journal, session.options["timeout"])
+    lost = engine.keep(session.store, journal, session.options["timeout"]) if not ready else []
+    lost = lost or [
+        "%s %s" % (key(package), package["from"])
+        for package in journal.plan["packages"]
+        if engine.needs_old(package) and key(package) not in journal.kept
+    ]
     session.result["lost"] = lost
     if lost:
         severity = "medium" if policy == "required" else "low"

@@ -22,8 +22,11 @@ SETTLED_SECONDS = 3.0
 """How long a restarted service must stay up: systemd's first five restarts of a service that dies take 0.1 s each."""
 RESTART_TIMEOUT = 180.0
 """Seconds for one restart: systemd's own limits for stopping and starting are 90 s each."""
-_UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,250}\.service")
-_PROPERTIES = "--property=Id,Names,LoadState,ActiveState,SubState,Type,NRestarts,After,MainPID,RefuseManualStop,Result"
+SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket")
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,250}\.(?:service|socket)")
+_PROPERTIES = (
+    "--property=Id,Names,LoadState,ActiveState,SubState,Type,NRestarts,After,RefuseManualStop,Result,UnitFileState"
+)
 
 
 def show(host: Host, units: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -57,9 +60,14 @@ def active(host: Host) -> list[str]:
 
 
 def sshd_error(host: Host) -> str:
-    """Why sshd would not come up again, empty when its configuration is good or there is no sshd here."""
+    """Why sshd would not come up again, empty when its configuration is good or no sshd is in use here."""
     program = host.which("sshd")
     if program is None:
+        return ""
+    known = show(host, SSH_UNITS)
+    if known and not any(
+        unit.get("ActiveState") == "active" or unit.get("UnitFileState") == "enabled" for unit in known.values()
+    ):
         return ""
     # Without its folder for privilege separation, which a socket-activated ssh makes when it starts, -t fails too.
     ran = host.run([program, "-t"], timeout=30)

@@ -125,3 +125,16 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match="cannot be written"):
         Store(str(tmp_path / "file" / "base")).open("p-0123456789ab")
+
+
+def test_a_folder_that_others_may_write_to_is_not_believed(store: Store) -> None:
+    made = saved(store, "2.0-1", 100.0)
+    os.chmod(store.base, 0o777)
+    for attempt in (lambda: store.load(made.plan_id), lambda: store.open(made.plan_id)):
+        with pytest.raises(JournalError, match="only this account may write"):
+            attempt()
+    os.chmod(store.base, 0o700)
+    other = Store(store.base + "-link")
+    os.symlink(store.base, other.base)
+    with pytest.raises(JournalError, match="only this account may write"):
+        other.load(made.plan_id)
