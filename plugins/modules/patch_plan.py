@@ -133,21 +133,11 @@ options:
     description:
       - Shell patterns of units that Upkeep never restarts. What a package's own scripts restart, it cannot hinder, and
         the plan says so.
-      - The default is units that people sit behind.
+      - The message bus, logins, display managers and the network are never restarted under a running system, whatever
+        it says; the plan tells of a reboot instead.
     type: list
     elements: str
-    default:
-      - getty@*
-      - serial-getty@*
-      - user@*
-      - user-runtime-dir@*
-      - systemd-logind.service
-      - gdm*.service
-      - lightdm.service
-      - sddm.service
-      - display-manager.service
-      - emergency.service
-      - rescue.service
+    default: []
   plan:
     description:
       - An approved plan, as RV(plan) was. What would be done otherwise now is told in RV(approved) and as a finding;

@@ -14,6 +14,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from .._applying.order import needs_reboot
 from .gather_system import MAPS_LIMIT, unit_of
 from .model import Running
 from .versions import compare_deb
@@ -38,9 +39,6 @@ _STOPS = re.compile(r"\bstop\b")
 _ON_REMOVAL = re.compile(r"""=\s*["']?(?:remove|0)["']?""")
 
 _ASKS_FOR_REBOOT = re.compile(r"notify-reboot-required|/run/reboot-required")
-
-# Its restart takes half of the services with it: see judge.py.
-_MESSAGE_BUS = re.compile(r"^dbus(?:-broker|-daemon)?\.service$")
 
 _DEB_KERNEL = re.compile(r"^linux-image-(?:unsigned-)?(\d.*)$")
 _RPM_KERNELS = ("kernel", "kernel-core", "kernel-rt", "kernel-rt-core", "kernel-uek", "kernel-uek-core")
@@ -103,7 +101,7 @@ def services(resolved: Resolved, running: Iterable[Running], never: Collection[s
         units.setdefault(process.unit, set()).update(process.packages)
     told = []
     for unit, packages in sorted(units.items()):
-        if _MESSAGE_BUS.match(unit) or not unit.endswith((".service", "init")):
+        if not unit.endswith(".service") and unit != "init":
             continue
         restarted_by = sorted(name for name, text in resolved.scripts.items() if restarts(text, unit))
         if unit == "init":
@@ -117,7 +115,9 @@ def services(resolved: Resolved, running: Iterable[Running], never: Collection[s
             kind, why = "upkeep", "it runs code of %s" % _names(packages)
         else:
             continue
-        if any(fnmatch.fnmatchcase(unit, pattern) for pattern in never):
+        if needs_reboot(unit) and kind == "upkeep":
+            kind, why = "never", why + ": with the reboot"
+        elif any(fnmatch.fnmatchcase(unit, pattern) for pattern in never):
             if kind == "package":
                 why += ", whatever restart_never says"
             else:
@@ -171,9 +171,18 @@ def reboot_reasons(
             asks = _ASKS_FOR_REBOOT.search(resolved.scripts.get(change.name, ""))
             if asks and (notifier or "notify" not in asks.group()):
                 reasons.append("the scripts of %s ask for one" % change.name)
-    bus = {name for process in running if _MESSAGE_BUS.match(process.unit) for name in process.packages}
-    if bus:
-        reasons.append("the message bus runs code of %s, and cannot be restarted alone" % _names(bus))
+    units: dict[str, set[str]] = {}
+    for process in running:
+        if not process.packages or not needs_reboot(process.unit):
+            continue
+        # What its own package restarts has the new code then.
+        if not any(restarts(text, process.unit) for text in resolved.scripts.values()):
+            units.setdefault(process.unit, set()).update(process.packages)
+    if units:
+        owners = {name for packages in units.values() for name in packages}
+        reasons.append(
+            "%s: not restarted under a running system, and runs code of %s" % (_names(units), _names(owners))
+        )
     return reasons
 
 

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 SEVERITIES = ("critical", "high", "medium", "low")
 
-NEVER_RESTARTED = (
-    "getty@*", "serial-getty@*", "user@*", "user-runtime-dir@*", "systemd-logind.service", "gdm*.service",
-    "lightdm.service", "sddm.service", "display-manager.service", "emergency.service", "rescue.service",
-)  # fmt: skip
-"""Units that people sit behind: their restart ends sessions. After the list of needrestart(1), override_rc."""
-
 _FROM_REVIEW = (
     "manager", "refresh", "refresh_timeout", "lock_timeout", "metadata_max_age_days", "security_max_age_days",
     "security_origins",
@@ -51,7 +45,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "severities": {"type": "list", "elements": "str", "choices": list(SEVERITIES), "default": []},
     "allow_removals": {"type": "bool", "default": False},
-    "restart_never": {"type": "list", "elements": "str", "default": list(NEVER_RESTARTED)},
+    "restart_never": {"type": "list", "elements": "str", "default": []},
     "plan": {"type": "dict"},
     "vulnerability_data": {"type": "path"},
     "vulnerabilities": {"type": "dict"},

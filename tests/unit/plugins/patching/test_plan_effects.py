@@ -81,15 +81,20 @@ def test_services_are_told_by_what_runs() -> None:
         Running(16, "session-1.scope", {"libc6"}),
         Running(1, "init", {"libc6"}),
     ]
-    told = plan_effects.services(resolved, running, ["getty@*", "cron.service"])
+    running.append(Running(17, "squid.service", {"libc6"}))
+    told = plan_effects.services(resolved, running, ["squid*", "cron.service"])
     assert [(one["unit"], one["restart"]) for one in told] == [
         ("cron.service", "package"),
+        ("dbus.service", "never"),
         ("getty@tty1.service", "never"),
         ("init", "never"),
         ("nginx.service", "upkeep"),
+        ("squid.service", "never"),
     ]
     why = {one["unit"]: one["why"] for one in told}
     assert why["cron.service"] == "the scripts of cron restart it, whatever restart_never says"
+    assert why["dbus.service"] == "it runs code of libc6: with the reboot"
+    assert why["squid.service"].endswith("restart_never names it: it goes on with the old code")
     assert why["nginx.service"] == "it runs code of libc6, libssl3"
     assert "daemon-reexec" in why["init"]
     with_systemd = [Running(1, "init", {"systemd"})]
@@ -129,8 +134,13 @@ def test_a_reboot_that_nobody_can_ask_for_and_one_for_the_message_bus() -> None:
     assert plan_effects.reboot_reasons(asks, [], "apt", "6.1", False) == ["the scripts of b ask for one"]
     bus = [Running(20, "dbus.service", {"libc6"}), Running(21, "nginx.service", {"libssl3"})]
     assert plan_effects.reboot_reasons(Resolved(), bus, "apt", "6.1", False) == [
-        "the message bus runs code of libc6, and cannot be restarted alone"
+        "dbus.service: not restarted under a running system, and runs code of libc6"
     ]
+    manager = [Running(22, "NetworkManager.service", {"network-manager"})]
+    own = Resolved(scripts={"network-manager": "deb-systemd-invoke $_dh_action 'NetworkManager.service'"})
+    assert plan_effects.reboot_reasons(own, manager, "apt", "6.1", False) == []
+    assert plan_effects.services(own, manager, [])[0]["restart"] == "package"
+    assert plan_effects.reboot_reasons(Resolved(), manager, "apt", "6.1", False) != []
 
 
 def test_processes_are_found_by_what_they_have_mapped_or_were_started_with() -> None:
