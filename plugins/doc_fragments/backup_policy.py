@@ -19,7 +19,7 @@ options:
     description:
       - What is agreed. Each entry says what it is for (O(policies[].repository), O(policies[].host),
         O(policies[].tags), O(policies[].source)) and what is agreed of it. Of several that fit, later ones override
-        what they name.
+        what they name. One that fits no repository, or no series, is a finding.
       - A series is all snapshots of one host and the same paths, see O(group_by).
     type: list
     elements: dict

@@ -36,6 +36,12 @@ options:
         names would be opened, and its password command run, with this account's rights. That is told.
     type: bool
     default: true
+  elsewhere:
+    description: Names of repositories that another module looks into (P(upkeep.maintenance.backup_info#module)). A
+      policy for one of them is not told as one that fits nothing.
+    type: list
+    elements: str
+    default: []
   compare:
     description:
       - Whether to compare the names in the newest snapshot with the files that are there now. What was there when it
@@ -45,9 +51,9 @@ options:
     default: true
   compare_limit:
     description: Names in a snapshot up to which that is done; each takes some 70 bytes of memory. Of a larger
-      snapshot, it is not done.
+      snapshot, it is not done, which is a finding.
     type: int
-    default: 200000
+    default: 1000000
   dumps:
     description: Where the dumps of a database engine are in the snapshots, when their names do not tell.
     type: list
@@ -79,7 +85,8 @@ options:
     description: Why this host needs no backup, or who else backs it up. Then its absence is no finding.
     type: str
   timeout:
-    description: Seconds that one question to restic may take.
+    description: Seconds that one question to restic may take. Of a repository with more than a dozen series, as many
+      are listed as fit into that time, by turns; the others are not covered in that run.
     type: int
     default: 900
   idle_timeout:
@@ -93,7 +100,9 @@ notes:
     servers.
   - Without restic and without a repository it starts no process.
   - restic before 0.17 notes no size in its snapshots. Four of each series are asked for theirs then, about a second
-    each.
+    each; of more than a dozen series, by turns (O(timeout)).
+  - Relative paths (C(cd /srv; restic backup www)) are found in the snapshot by what stands there. Where they cannot
+    be told, paths are neither missing nor covered.
   - HCL and mixins of resticprofile, and volumes of Docker in autorestic, are not understood, and told.
 seealso:
   - module: upkeep.maintenance.host_review

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -16,18 +17,18 @@ from .judge_paths import Left, pattern_that_excludes
 from .listing import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
-    from .._host import Host
+    from .._host import Host, Statvfs
     from .model import Snapshot
 
-SQLITE = 20
-"""SQLite databases that are told."""
+SQLITE = 2_000
+"""SQLite databases that are looked for, and files that are looked at for that, in one place."""
 SQLITE_BYTES = 64 * 1024
 _PASSING = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/", "/var/lib/upkeep/")  # noqa: S108 - none of them is written to
 """Where nothing is meant to last: a test's server, or one of ours that proves a dump."""
 LEFT = 200
-"""Names that the comparison tells at the most."""
+"""Names that the comparison tells at the most; of more, their number."""
 
 
 class Kind(NamedTuple):
@@ -149,13 +150,14 @@ class Volume(NamedTuple):
     path: str
     source: str
     type: str
-    used: int
+    used: int | None
+    """Bytes; None where the filesystem did not answer."""
 
 
 def processes(host: Host) -> list[tuple[str, int]]:
     """The names (at most 15 characters, as the kernel keeps them) and numbers of the processes."""
     found = []
-    for pid in host.listdir("/proc")[:20_000]:
+    for pid in host.listdir("/proc"):
         if pid.isdigit():
             name = (host.read("/proc/%s/comm" % pid, 64) or "").strip()
             if name:
@@ -169,7 +171,7 @@ def databases(host: Host, running: Sequence[tuple[str, int]]) -> list[Database]:
     for engine, kind in KINDS.items():
         passing = False
         for marker in kind.markers:
-            for path in host.glob(marker, 100):
+            for path in host.glob(marker):
                 folder = path.rpartition("/")[0]
                 if engine == "etcd":
                     folder = folder.rpartition("/member")[0]
@@ -212,13 +214,13 @@ def _argument(host: Host, pid: int, names: Sequence[str]) -> str:
 def _sqlite(host: Host) -> list[Database]:
     found: list[Database] = []
     for pattern in _SQLITE_PATTERNS:
-        for path in host.glob(pattern, 200):
+        for path in host.glob(pattern, SQLITE):
             if len(found) >= SQLITE:
                 return found
-            if _SQLITE_IGNORED.match(path):
+            if _SQLITE_IGNORED.match(path) or not (host.read_bytes(path, 16) or b"").startswith(b"SQLite format 3\0"):
                 continue
             data = host.read_bytes(path, SQLITE_BYTES)
-            if data is not None and len(data) >= SQLITE_BYTES and data.startswith(b"SQLite format 3\0"):
+            if data is not None and len(data) >= SQLITE_BYTES:
                 found.append(Database("sqlite", path, False, len(data)))
     return found
 
@@ -250,17 +252,19 @@ def volumes(host: Host, options: Mapping[str, Any]) -> list[Volume]:
         and not (mount.path + "/").startswith(_PASSING)
         and not mount.remote
         and not mount.read_only
-    ][:200]
+    ]
     if not wanted:
         return []
-    try:
+    answers: Mapping[str, Statvfs | None] = {}
+    with contextlib.suppress(OSError):
         answers = host.statvfs([[mount.path for mount in wanted]], 5.0)
-    except OSError:
-        return []
     found = []
     for mount in wanted:
         answer = answers.get(mount.path)
-        if answer is None or answer.error or not answer.folder:
+        if answer is None or answer.error:
+            found.append(Volume(mount.path, mount.source, mount.type, None))
+            continue
+        if not answer.folder:
             continue
         used = max(0, answer.blocks - answer.free) * answer.block_size
         if used >= options["volume_minimum_mib"] * 1024 * 1024:
@@ -275,17 +279,40 @@ def unmounted(host: Host) -> set[str]:
     return {path for path in parse_fstab(host.read("/etc/fstab", 1 << 20) or "") if path.startswith("/")} - mounted
 
 
+class Compared(NamedTuple):
+    """``left`` are the first of ``total`` (``LEFT`` of each kind); ``whole`` is whether everything was looked at."""
+
+    left: list[Left]
+    total: int
+    whole: bool
+
+
 def left_out(
-    host: Host, snapshot: Snapshot, names: Container[int], limit: int, skip: Sequence[str] = ()
-) -> tuple[list[Left], bool]:
+    host: Host,
+    snapshot: Snapshot,
+    names: Container[int],
+    limit: int,
+    skip: Sequence[str] = (),
+    *,
+    places: Mapping[str, str | None] | None = None,
+    needless: Callable[[str], object] = lambda path: False,
+) -> Compared:
     """What is in the paths of a snapshot here and now, was so when it was made, and is not in it.
 
-    Also whether everything was looked at. What was changed in its place since (created, moved, renamed: its own or its
-    folder's ctime is later) is not held against the backup. ``names`` are hashes of the names in the snapshot.
+    What was changed in its place since (created, moved, renamed: its own or its folder's ctime is later) is not held
+    against the backup; nor is what ``needless`` says needs none, or what the job leaves out, unless it is a dump.
+    ``names`` are hashes of the names in the snapshot; ``places`` says where each of its paths lies in its tree, where
+    that is not as on the host.
     """
     found: list[Left] = []
+    total = 0
+    told = [0, 0]  # those that nothing explains are not to be lost among those that a pattern leaves out
     excludes = snapshot.excludes
     for top in snapshot.paths:
+        place = (places or {}).get(top.rstrip("/") or "/", top.rstrip("/"))
+        if place is None:
+            limit = 0  # nothing can be said of it
+            continue
         walk = host.walk(top, limit)
         leave: bool | None = None
         inside = 0
@@ -304,7 +331,7 @@ def left_out(
             if path in skip or status.st_dev != inside or stat.S_ISSOCK(status.st_mode):
                 leave = True
                 continue
-            there = hash(name) in names
+            there = hash(place + name[len(top.rstrip("/")) :]) in names
             # A folder that was renamed brings its content with it, and no time of the content tells. Its own does:
             # a rename is a change that leaves mtime where it was.
             moved = status.st_ctime >= snapshot.time - 1
@@ -316,10 +343,12 @@ def left_out(
             leave = True
             by = pattern_that_excludes(name, excludes)
             dump = not folder and DUMP.fullmatch(name.rpartition("/")[2]) is not None
-            if by and not dump and not folder:
+            if (by and not dump) or needless(name):
                 continue
             if folder and host.exists(path + "/CACHEDIR.TAG"):
                 continue
-            if len(found) < LEFT:
+            total += 1
+            told[bool(by)] += 1
+            if told[bool(by)] <= LEFT:
                 found.append(Left(name, folder, by, dump))
-    return found, limit > 0
+    return Compared(found, total, limit > 0)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._findings import Review, clean_line, finding, plain
 from .._process import cancellable
@@ -15,24 +16,35 @@ from .discover import Discovery, Found, found
 from .gather_sources import databases, left_out, other_programs, processes, unmounted, volumes
 from .judge_covered import Covered, Sources
 from .judge_snapshots import SERIES_CHECKS, Seen, Standing
+from .series import DAY
 from .restic import Limits, Repository, Restic
 from .restic_errors import NO_WAY, OPENED, Kind, ResticError, report
 from .restic_locks import holders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .._host import Host
     from .discover_model import Job, Unclear
+    from .series import Series
 
-LISTED = 12
-"""Series of a repository whose newest snapshot is listed name by name; of more, the paths alone are looked at."""
-SIZED = 24
-"""Snapshots without a summary that are asked for their size, in one repository: each is a process of about a second."""
+_One = TypeVar("_One")
+
+TURN = 12
+"""Series of a repository, of this host and of others, that are listed and sized at any rate. Of more, as many as fit
+into the option timeout, by turns."""
+ROUND = 8
+"""Runs within which all series should have had their turn. Where one has room for less, that is a finding."""
+BACK = (1, 2, 5, 9)
+"""Snapshots of a series whose size is needed, counted from the newest: enough for its usual size, and for what was lost
+since the last weekly review of a daily backup."""
 TOLD = 200
-"""Series that the result tells."""
+"""Series, databases and volumes that the result tells."""
 DEPTH = 2
 """Levels of folders below a path that is backed up by which it is told what vanished."""
+EXPLAINED = 12
+"""Series that have shrunk of which it is told what vanished: that takes two listings each."""
+_HIGHER = "A higher compare_limit (backup_review_compare_limit); each name takes some 70 bytes of memory while it runs."
 
 
 class Wanted(NamedTuple):
@@ -129,7 +141,8 @@ def review(host: Host, options: dict[str, Any]) -> dict[str, Any]:
         with cancellable():
             for one in wanted:
                 look_into.repository(one)
-    look_into.cover_all(bool(seen is not None))
+    look_into.policies(unclear)
+    look_into.cover_all(seen is not None and not unclear)
     judge_covered.judge_host(made, names[0], len(wanted), len(unclear), sources, options)
     told_databases = judge_covered.judge_databases(made, sources, look_into.covered, look_into.failed, options)
     stores = [one.repository.local for one in wanted if one.repository.local]
@@ -139,8 +152,8 @@ def review(host: Host, options: dict[str, Any]) -> dict[str, Any]:
         "restic": look_into.version,
         "repositories": look_into.told,
         "series": look_into.series[:TOLD],
-        "databases": told_databases,
-        "volumes": told_volumes,
+        "databases": told_databases[:TOLD],
+        "volumes": told_volumes[:TOLD],
         "other_programs": dict(sources.others),
         "jobs": [_job(job) for job in (seen.jobs if seen is not None else [])][:TOLD],
     }
@@ -183,6 +196,16 @@ def _job(job: Job) -> dict[str, Any]:
     }
 
 
+def turn(members: Sequence[_One], now: float) -> list[_One]:
+    """The members, beginning at another one each day, so that those at the front have been all of them in time.
+
+    The steps are those of the golden ratio: whatever the days between two runs, they fall between the earlier ones, and
+    no rhythm of runs makes them return to the same place. So no memory of the last run is needed.
+    """
+    start = int((now // DAY * 0.6180339887498949) % 1.0 * len(members))
+    return [*members[start:], *members[:start]]
+
+
 class _Look:
     """One look into all repositories, one after another."""
 
@@ -201,6 +224,7 @@ class _Look:
         self.covered: list[Covered] = []
         self.failed: list[str] = []
         self.unmounted: set[str] | None = None
+        self.judged: dict[str, list[Series]] = {}
 
     def repository(self, wanted: Wanted) -> None:
         name = wanted.repository.name
@@ -264,16 +288,21 @@ class _Look:
         whole = judge_snapshots.policy_for(policies, options, seen.name, None)
         hosts = judge_snapshots.judged_hosts(seen, whole, self.names)
         series = judge_snapshots.series_of(seen, options, hosts)
+        self.judged[seen.name] = series
         stood = judge_snapshots.standings(seen, series, policies, options, self.now)
         named = [one for one in policies if (one.get("repository") or "*") != "*"]
         own_paths = judge_snapshots.policy_for(named, options, seen.name, None).paths
         expected = judge_paths.expected_of(seen, stood, own_paths, self.names)
         listings, failures = self._listings(restic, stood, expected)
-        seen = seen._replace(listings=listings, sizes=self._sizes(restic, stood, listings))
+        sizes, unsized, failure = self._sizes(restic, stood)
+        failures += [failure] if failure is not None and not failures else []
+        seen = seen._replace(listings=listings, sizes=sizes, unsized=unsized)
         seen = seen._replace(vanished=self._vanished(restic, seen, stood))
         stood = judge_snapshots.judge_series(self.review, seen, policies, options, self.names, self.now)
         empties = self._empties(restic, seen, stood, expected)
         judge_paths.judge_paths(self.review, seen, stood, expected, empties, options)
+        if not failures:
+            self._rounds(seen, stood)
         self._compare(seen, stood)
         for standing in stood:
             self.series.append(judge_snapshots.told(seen, standing))
@@ -287,22 +316,49 @@ class _Look:
     def _ours(self, host: str) -> bool:
         return any(judge_snapshots.same_host(host, name) for name in self.names)
 
+    def _in_turn(self, stood: Sequence[Standing]) -> Iterator[Standing]:
+        """The series that are alive, as many as there is time for: this host's first, and the rest by turns."""
+        ends = monotonic() + self.options["timeout"]
+        alive = [one for one in stood if one.state in ("fresh", "stale")]
+        for ours in (True, False):
+            members = [one for one in alive if self._ours(one.series.host) is ours]
+            for number, standing in enumerate(turn(members, self.now)):
+                if number >= TURN and monotonic() >= ends:
+                    break
+                yield standing
+
+    def _rounds(self, seen: Seen, stood: Sequence[Standing]) -> None:
+        """Tell where so little fits into a run that a round of turns takes too many of them."""
+        alive = [one.series.newest.id for one in stood if one.state in ("fresh", "stale")]
+        for check, what, lacking in (
+            ("backup.snapshot.path_missing", "listed", sum(one not in seen.listings for one in alive)),
+            ("backup.snapshot.shrunk", "asked for their sizes", len(seen.unsized)),
+        ):
+            if (len(alive) - lacking) * ROUND < len(alive):
+                self.review.not_run(
+                    check,
+                    "of %d series in %s only %d could be %s" % (len(alive), seen.name, len(alive) - lacking, what),
+                    "A higher timeout (backup_review_look_timeout): these seconds are spent on one repository, and the "
+                    "others have their turn in the next runs. What takes so long: time restic -r %s snapshots"
+                    % judge_snapshots.word(seen.shown),
+                )
+
     def _listings(
         self, restic: Restic, stood: Sequence[Standing], expected: Sequence[judge_paths.Expected]
     ) -> tuple[dict[str, Contents], list[ResticError]]:
         """What is in the newest snapshots. One that cannot be listed is told, and the others go on."""
         listings: dict[str, Contents] = {}
         failures: list[ResticError] = []
-        alive = [one for one in stood if one.state in ("fresh", "stale")]
-        for standing in sorted(alive, key=lambda one: one.age)[:LISTED]:
+        for standing in self._in_turn(stood):
             newest = standing.series.newest
             paths = [one.path for one in expected if one.host == standing.series.host]
             paths += [one.path for one in self.sources.volumes] + [one.folder for one in self.sources.databases]
             paths += [entry["path"] for entry in self.options["dumps"]]
             compared = self.options["compare"] and self._ours(standing.series.host)
-            contents = Contents(paths, names=self.options["compare_limit"] if compared else 0)
+            contents = Contents(paths, paths=newest.paths, names=self.options["compare_limit"] if compared else 0)
             try:
                 restic.ls(newest.id, contents.add)
+                contents.close()
                 listings[newest.id] = contents
             except ResticError as error:
                 failures.append(error)
@@ -311,46 +367,46 @@ class _Look:
         return listings, failures[:1]
 
     def _sizes(
-        self, restic: Restic, stood: Sequence[Standing], listings: Mapping[str, Contents]
-    ) -> dict[str, tuple[int, int]]:
-        """Files and bytes of the snapshots that no summary tells of (restic before 0.17).
-
-        Of each living series the newest, the one before, and those four and eight before: enough for its usual size,
-        and for what was lost since the last weekly review of a daily backup.
-        """
+        self, restic: Restic, stood: Sequence[Standing]
+    ) -> tuple[dict[str, tuple[int, int]], frozenset[str], ResticError | None]:
+        """Files and bytes of the snapshots that no summary tells of (restic before 0.17); of which series not all are
+        known, by their newest snapshots; and what kept the rest from being asked. Each question is a process of about a
+        second."""
         sizes: dict[str, tuple[int, int]] = {}
         by_tree: dict[str, tuple[int, int]] = {}
-        asked = 0
-        for standing in stood:
-            members = standing.series.snapshots
-            if standing.state not in ("fresh", "stale") or len(members) < 2:
-                continue
-            for back in (1, 2, 5, 9):
-                if back > len(members):
-                    break
-                one = members[-back]
-                if one.bytes is not None and one.files is not None:
-                    continue
+        needed = {
+            standing.series.newest.id: [
+                one
+                for one in (standing.series.snapshots[-back] for back in BACK if back <= len(standing.series.snapshots))
+                if one.bytes is None or one.files is None
+            ]
+            for standing in stood
+            if standing.state in ("fresh", "stale") and len(standing.series.snapshots) > 1
+        }
+        failure: ResticError | None = None
+        for standing in self._in_turn([one for one in stood if needed.get(one.series.newest.id)]):
+            for one in needed[standing.series.newest.id]:
                 if one.tree not in by_tree:
-                    if asked >= SIZED:
-                        return sizes
-                    asked += 1
                     try:
                         answer = restic.stats(one.id, "restore-size")
                     except ResticError as error:
                         if error.kind in NO_WAY:
-                            return sizes  # the listing tells
+                            failure = error
+                            break
                         continue
                     count, size = answer.get("total_file_count"), answer.get("total_size")
                     by_tree[one.tree] = (count if isinstance(count, int) else 0, size if isinstance(size, int) else 0)
                 sizes[one.id] = by_tree[one.tree]
-        return sizes
+            if failure is not None:
+                break
+        unsized = frozenset(newest for newest, members in needed.items() if any(one.id not in sizes for one in members))
+        return sizes, unsized, failure
 
     def _vanished(self, restic: Restic, seen: Seen, stood: Sequence[Standing]) -> dict[str, list[str]]:
         """What each series that shrank has lost, folder by folder."""
         lines: dict[str, list[str]] = {}
         for standing in stood:
-            if standing.state not in ("fresh", "stale"):
+            if standing.state not in ("fresh", "stale") or len(lines) >= EXPLAINED:
                 continue
             drops = judge_snapshots.drops(seen, standing, self.options, self.now)
             if not drops:
@@ -398,7 +454,7 @@ class _Look:
                 earlier = standing.series.snapshots[-2:-1]
                 if state != "empty" or not earlier:
                     continue
-                contents = Contents([one.path])
+                contents = Contents([one.path], paths=earlier[0].paths)
                 try:
                     restic.ls(earlier[0].id, contents.add)
                 except ResticError:
@@ -414,37 +470,69 @@ class _Look:
         if not self.options["compare"]:
             self.review.skip(check, "the option compare is off", "compare: true")
             return
+        large: list[str] = []
         for standing in stood:
             newest = standing.series.newest
             contents = seen.listings.get(newest.id)
-            if standing.state != "fresh" or contents is None or not self._ours(standing.series.host):
+            if standing.state not in ("fresh", "stale") or not self._ours(standing.series.host):
+                continue
+            subject = standing.series.subject(seen.name)
+            if standing.state == "stale":
+                self.review.skip(check, "%s is stale, which is told by itself" % subject, "Back up again.")
+                continue
+            if contents is None:
+                self.review.skip(check, "%s was not listed" % subject, "A higher timeout (backup_review_look_timeout).")
                 continue
             if contents.names is None:
-                why = "%s has more than %d names" % (standing.series.subject(seen.name), self.options["compare_limit"])
-                self.review.skip(check, why, "A higher compare_limit; each name takes some 70 bytes of memory.")
+                large.append(subject)
                 continue
-            skip = [one.path for one in self.sources.volumes]
-            left, whole = left_out(self.host, newest, contents.names, self.options["compare_limit"] * 2, skip)
-            if not whole and not left:
-                why = "%s has more names than compare_limit allows" % standing.series.subject(seen.name)
-                self.review.skip(check, why, "A higher compare_limit.")
-                continue
-            judge_paths.judge_left_out(self.review, seen, standing, left, self.options)
+            compared = left_out(
+                self.host,
+                newest,
+                contents.names,
+                self.options["compare_limit"] * 2,
+                [one.path for one in self.sources.volumes],
+                places=contents.places(),
+                needless=lambda path: judge_snapshots.excluded(path, self.options),
+            )
+            unseen = ("", "")
+            if None in contents.places().values():
+                why = "where the paths of %s lie in the host's tree cannot be told" % subject
+                unseen = (why, "Give restic backup whole paths (/srv), not relative ones.")
+            elif not compared.whole:
+                large.append(subject)
+                unseen = ("there is more in the paths of %s than compare_limit allows" % subject, _HIGHER)
+            judge_paths.judge_left_out(self.review, seen, standing, compared.left, compared.total, unseen)
+        if large:
+            limit = self.options["compare_limit"]
+            why = "there are more than %d names in %s" % (limit, ", ".join(large[:3]))
+            self.review.not_run(check, why, _HIGHER, large)
+
+    def policies(self, unclear: Sequence[Mapping[str, Any]]) -> None:
+        """Tell the policies that fit nothing. What was not looked into may be what they are for."""
+        check = "backup.policy.unmatched"
+        if self.options["no_backup_reason"] and not self.told:
+            self.review.skip(check, "it needs no backup here: %s" % self.options["no_backup_reason"])
+            return
+        unknown = [one["name"] for one in self.told if one["name"] not in self.judged]
+        unknown += [*self.options["elsewhere"], *(str(one["subject"]) for one in unclear)]
+        judge_snapshots.judge_policies(self.review, self.options["policies"], self.judged, unknown)
+        if not self.options["elsewhere"] and not any(one["check"] == check for one in self.review.skipped):
+            self.review.covered(check)
 
     def cover_all(self, discovered_all: bool) -> None:
         """Cover the checks of series as a whole, where every repository was looked into to its end.
 
         So a ticket about a series, or a repository, that is no more closes itself.
         """
-        broken = any(one["check"] == "backup.check.not_run" for one in self.review.findings)
-        if self.failed or broken or not discovered_all:
+        if self.failed or not discovered_all:
             return
+        # Of what was not looked at to its end, the tickets stay.
+        open_ = {one["subject"] for one in self.review.findings if one["check"] == "backup.check.not_run"}
+        open_ |= {one["check"] for one in self.review.skipped} | {"backup.repository.not_understood"}
         for check in (*SERIES_CHECKS, *OPENED, "backup.repository.format_old", "backup.repository.locked"):
-            if check == "backup.repository.not_understood":
-                continue
-            if check == "backup.snapshot.incomplete" and any(one["check"] == check for one in self.review.skipped):
-                continue
-            self.review.covered(check)
+            if check not in open_:
+                self.review.covered(check)
         if self.version is not None:
             self.review.covered("backup.program.missing")
             self.review.covered("backup.program.unsupported")

@@ -134,7 +134,7 @@ def judge_databases(
                 continue
             if how == "unknown":
                 unsure.append(subject)
-                blind += [cover.repository for cover in covered if one.folder and cover.may_hold(one.folder)]
+                blind += _blind(covered, [one.folder])
                 continue
             if one.engine == "sqlite" and how == "nothing":
                 files.append(one.folder)
@@ -143,6 +143,12 @@ def judge_databases(
         _sqlite(review, files)
         _not_sure(unsure, [*failed, *blind])
     return told
+
+
+def _blind(covered: Sequence[Covered], paths: Iterable[str]) -> list[str]:
+    """The repositories in which a database may be, or a dump of it: in a snapshot that was not listed."""
+    paths = [path for path in paths if path]
+    return [one.repository for one in covered if one.contents is None or any(one.may_hold(path) for path in paths)]
 
 
 def _not_sure(unsure: Sequence[str], failed: Sequence[str]) -> None:
@@ -198,10 +204,13 @@ def _how(
     for program, engine in OF_DATABASES.items():
         if engine == one.engine and program in sources.others:
             return "program", ["%s: %s" % (program, sources.others[program])]
-    if any(cover.may_hold(path) for cover in covered for path in (*agreed, one.folder) if path):
+    held = bool(one.folder) and any(cover.holds(one.folder) for cover in covered)
+    if held and (kind is None or kind.copied):
+        return "files", [one.folder]
+    if _blind(covered, (*agreed, one.folder)):
         return "unknown", []
-    if one.folder and any(cover.holds(one.folder) for cover in covered):
-        return ("files" if kind is None or kind.copied else "live files"), [one.folder]
+    if held:
+        return "live files", [one.folder]
     return "nothing", ["no dump of it: %s is not in any snapshot" % path for path in agreed]
 
 
@@ -248,8 +257,8 @@ def _uncovered(review: Review, one: Database, subject: str, how: str, evidence: 
         "high",
         "No backup covers %s in %s%s." % (one.engine, where, ", which is running" if one.running else ""),
         [*evidence, "neither its files nor a dump of it are in the newest snapshots of this host"],
-        "Back it up: %s. If a dump of it is in a snapshot under another name: backup_review_database_dumps. If it needs "
-        "none: backup_review_exclusions, with the reason." % remedy,
+        "Back it up: %s. If a dump of it is in a snapshot under another name: backup_review_database_dumps. If it "
+        "needs none: backup_review_exclusions, with the reason." % remedy,
         {"engine": one.engine, "folder": one.folder, "covered": how},
     )
 
@@ -274,6 +283,8 @@ def judge_volumes(
         return told
     with review.check("backup.volume.uncovered"):
         unsure: list[str] = []
+        blind: list[str] = []
+        silent: list[str] = []
         for one in sources.volumes:
             reason = excluded(one.path, options)
             store = next(
@@ -284,11 +295,18 @@ def judge_volumes(
                 state = "excluded"
             elif not any(cover.holds(one.path) for cover in covered):
                 state = "repository" if store else "uncovered"
+            maybe = [cover.repository for cover in covered if cover.may_hold(one.path)]
+            if state == "uncovered" and (maybe or one.used is None):
+                state = "unknown"
             told.append({"path": one.path, "used_bytes": one.used, "type": one.type, "state": state})
-            if state != "uncovered":
+            if state not in ("uncovered", "unknown"):
                 continue
-            if failed:
+            if one.used is None:
+                silent.append(one.path)
+                continue
+            if failed or maybe:
                 unsure.append(one.path)
+                blind += maybe
                 continue
             review.found(
                 "backup.volume.uncovered",
@@ -304,5 +322,11 @@ def judge_volumes(
                 "backup_review_exclusions, with the reason." % word(one.path),
                 {"used_bytes": one.used, "type": one.type, "source": one.source},
             )
-        _not_sure(unsure, failed)
+        _not_sure(unsure, [*failed, *blind])
+        if silent:
+            raise CannotCheck(
+                "%s did not answer: whether anything is on it is not known" % ", ".join(silent[:3]),
+                "See why: df -h %s. What needs no backup: backup_review_exclusions, with the reason." % word(silent[0]),
+                silent,
+            )
     return told

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._findings import NotApplicable
 from .judge_snapshots import Seen, Standing, covers, excluded, minute, same_host, word
 
 if TYPE_CHECKING:
@@ -74,17 +75,23 @@ def judge_paths(
     empties: Mapping[tuple[str, str], str],
     options: Mapping[str, Any],
 ) -> None:
-    """``empties`` says why an empty folder is none that was always empty, by host and path."""
+    """``empties`` says why an empty folder is none that was always empty, by host and path.
+
+    A host of which not all was looked at is not covered: its tickets stay.
+    """
     for host in sorted({one.host for one in expected}):
         current = [one for one in stood if one.series.host == host and one.state in ("fresh", "stale")]
         subject = "%s %s" % (seen.name, host)
         with review.check("backup.snapshot.path_missing", subject):
-            gone, empty = [], []
+            gone, empty, unknown = [], [], []
             for one in expected:
                 if one.host != host or excluded(one.path, options):
                     continue
                 states = [_state(seen, standing, one.path) for standing in current]
-                if not states or "filled" in states or "unknown" in states:
+                if not states or "filled" in states:
+                    continue
+                if "unknown" in states:
+                    unknown.append(one)
                     continue
                 if "empty" in states:
                     if one.agreed or (host, one.path) in empties:
@@ -93,6 +100,13 @@ def judge_paths(
                     gone.append(one)
             if gone or empty:
                 _missing(review, seen, subject, host, current, gone, empty, empties)
+            if unknown:
+                raise NotApplicable(
+                    "not all newest snapshots in %s were listed, or where their paths lie in them cannot be told"
+                    % seen.name,
+                    "The others have their turn in the next runs; more at once: a higher timeout "
+                    "(backup_review_look_timeout). Paths can be told where restic backup is given whole ones (/srv).",
+                )
 
 
 def _state(seen: Seen, standing: Standing, path: str) -> str:
@@ -138,55 +152,61 @@ def _missing(
         "The newest backup of %s in %s %s." % (host, seen.name, " and ".join(said)),
         evidence,
         "On %s: is it there and mounted (findmnt --target %s; ls -la %s)? Then run the backup again by hand and see "
-        "what it says. What needs no backup: name it in exclusions, with the reason."
+        "what it says. What needs no backup: name it in backup_review_exclusions, with the reason."
         % (word(host), word(names[0]), word(names[0])),
         {"missing": [one.path for one in gone], "empty": [one.path for one in empty]},
     )
 
 
 def judge_left_out(
-    review: Review, seen: Seen, standing: Standing, left: Sequence[Left], options: Mapping[str, Any]
+    review: Review, seen: Seen, standing: Standing, left: Sequence[Left], count: int, unseen: tuple[str, str]
 ) -> None:
-    """What the live source had when the snapshot was made, and the snapshot has not."""
+    """What the live source had when the snapshot was made, and the snapshot has not: the first of ``count``.
+
+    ``unseen`` says why not all was looked at, and what to do; both empty where it was.
+    """
     subject = standing.series.subject(seen.name)
     with review.check("backup.snapshot.incomplete", subject):
-        wanted = [one for one in left if not excluded(one.path, options)]
-        # What the job leaves out on purpose is its business, but for dumps: they are made to be backed up.
-        wanted = [one for one in wanted if not one.excluded_by or one.dump]
-        if not wanted:
-            return
-        unknown = [one for one in wanted if not one.excluded_by]
-        newest = standing.series.newest
-        lines = [
-            "%s%s%s"
-            % (
-                one.path,
-                " (a folder, with all in it)" if one.folder else "",
-                ", left out by the pattern %s" % one.excluded_by if one.excluded_by else "",
-            )
-            for one in wanted
-        ]
-        review.found(
-            "backup.snapshot.incomplete",
-            subject,
-            "high" if unknown else "medium",
-            "The newest backup of %s leaves out %d that %s there when it was made: %s."
-            % (
-                ", ".join(standing.series.paths[:3]),
-                len(wanted),
-                "was" if len(wanted) == 1 else "were",
-                ", ".join(one.path for one in wanted[:3]) + (" …" if len(wanted) > 3 else ""),
-            ),
-            ["snapshot %s of %s lacks" % (newest.short_id, minute(newest.time)), *lines],
-            (
-                "Run the backup by hand and see what it could not read: restic backup ends with 3 then, and names it "
-                "(root reads all)."
-                if unknown
-                else "Take the pattern out of the job, or name the files in exclusions, with the reason."
-            )
-            + " What needs no backup: exclusions, with the reason.",
-            {"left_out": [one.path for one in wanted[:100]], "count": len(wanted), "unexplained": len(unknown)},
+        if left:
+            _left_out(review, standing, subject, left, count)
+        if unseen[0]:
+            raise NotApplicable(*unseen)
+
+
+def _left_out(review: Review, standing: Standing, subject: str, left: Sequence[Left], count: int) -> None:
+    # What a pattern of the job leaves out on purpose is among these only as a dump: they are made to be backed up.
+    unknown = [one for one in left if not one.excluded_by]
+    newest = standing.series.newest
+    lines = [
+        "%s%s%s"
+        % (
+            one.path,
+            " (a folder, with all in it)" if one.folder else "",
+            ", left out by the pattern %s" % one.excluded_by if one.excluded_by else "",
         )
+        for one in left
+    ]
+    review.found(
+        "backup.snapshot.incomplete",
+        subject,
+        "high" if unknown else "medium",
+        "The newest backup of %s leaves out %d that %s there when it was made: %s."
+        % (
+            ", ".join(standing.series.paths[:3]),
+            count,
+            "was" if count == 1 else "were",
+            ", ".join(one.path for one in left[:3]) + (" …" if count > 3 else ""),
+        ),
+        ["snapshot %s of %s lacks" % (newest.short_id, minute(newest.time)), *lines],
+        (
+            "Run the backup by hand and see what it could not read: restic backup ends with 3 then, and names it "
+            "(root reads all)."
+            if unknown
+            else "Take the pattern out of the job, or name the files in backup_review_exclusions, with the reason."
+        )
+        + " What needs no backup: backup_review_exclusions, with the reason.",
+        {"left_out": [one.path for one in left[:100]], "count": count, "unexplained": len(unknown)},
+    )
 
 
 def pattern_that_excludes(path: str, patterns: Sequence[str]) -> str:

@@ -14,11 +14,11 @@ from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._findings import clean_line
-from .series import DAY, HOUR, RPO, Series, allowed_age, drop, gaps, group, kept, missing, rhythm, trend
+from .._findings import NotApplicable, clean_line
+from .series import DAY, HOUR, RPO, Drop, Series, allowed_age, drop, gaps, group, kept, missing, rhythm, trend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from .._findings import Review
     from .discover_model import Job
@@ -81,6 +81,8 @@ class Seen(NamedTuple):
     """Processes of this host that hold a lock, by number: their names, empty where there is none any more."""
     unreadable: Mapping[str, str] = {}
     """Snapshots that are there and cannot be read, by their ids, and why."""
+    unsized: Collection[str] = ()
+    """The newest snapshots of series of which not all sizes are known that are needed, by id."""
 
 
 def policy_for(
@@ -92,19 +94,11 @@ def policy_for(
         shrunk_percent=options["shrunk_percent"],
     )
     for policy in policies:
-        if not fnmatchcase(name, policy.get("repository") or "*"):
+        narrow = _narrow(policy)
+        if not fnmatchcase(name, _repository(policy)) or (series is None and narrow):
             continue
-        narrow = any(policy.get(key) for key in ("host", "tags", "source"))
-        if series is None and narrow:
+        if series is not None and not _fits(policy, series):
             continue
-        if series is not None:
-            if policy.get("host") and not fnmatchcase(series.host, policy["host"]):
-                continue
-            tags = set(series.tags).union(*(one.tags for one in series.snapshots[-1:]))
-            if policy.get("tags") and not set(policy["tags"]) <= tags:
-                continue
-            if policy.get("source") and not any(fnmatchcase(path, policy["source"]) for path in series.paths):
-                continue
         if policy.get("hosts"):
             made = made._replace(hosts=tuple(policy["hosts"]))
         if policy.get("rpo_hours") is not None:
@@ -119,9 +113,79 @@ def policy_for(
             made = made._replace(since=date(policy["since"]))
         if policy.get("shrunk_percent") is not None:
             made = made._replace(shrunk_percent=policy["shrunk_percent"])
-        if narrow or (policy.get("repository") or "*") != "*":
+        if narrow or _repository(policy) != "*":
             made = made._replace(named=True)
     return made
+
+
+def _repository(policy: Mapping[str, Any]) -> str:
+    return policy.get("repository") or "*"
+
+
+def _narrow(policy: Mapping[str, Any]) -> bool:
+    """Whether a policy is for some series of a repository only."""
+    return any(policy.get(key) for key in ("host", "tags", "source"))
+
+
+def _fits(policy: Mapping[str, Any], series: Series) -> bool:
+    tags = set(series.tags).union(*(one.tags for one in series.snapshots[-1:]))
+    return (
+        (not policy.get("host") or fnmatchcase(series.host, policy["host"]))
+        and (not policy.get("tags") or set(policy["tags"]) <= tags)
+        and (not policy.get("source") or any(fnmatchcase(path, policy["source"]) for path in series.paths))
+    )
+
+
+def judge_policies(
+    review: Review,
+    policies: Iterable[Mapping[str, Any]],
+    looked: Mapping[str, Sequence[Series]],
+    unknown: Sequence[str] = (),
+) -> None:
+    """A policy that fits nothing: what was agreed in it would be lost without a word.
+
+    ``looked`` are the repositories that were looked into, with the series that are judged; ``unknown`` the names of
+    those that were not, here or at all.
+    """
+    check = "backup.policy.unmatched"
+    for policy in policies:
+        pattern, narrow = _repository(policy), _narrow(policy)
+        if pattern == "*" and not narrow:
+            continue  # for whatever there is
+        named = [(key, policy.get(key)) for key in ("repository", "host", "tags", "source")]
+        subject = ", ".join(
+            "%s: %s" % (key, ",".join(value) if isinstance(value, list) else value) for key, value in named if value
+        )
+        with review.check(check, subject):
+            there = [name for name in looked if fnmatchcase(name, pattern)]
+            maybe = [name for name in unknown if fnmatchcase(name, pattern)]
+            series = [one for name in there for one in looked[name]]
+            if (there or maybe) and (not narrow or any(_fits(policy, one) for one in series)):
+                continue
+            if maybe:
+                raise NotApplicable("what the policy for %s is for may be in %s" % (subject, ", ".join(maybe[:3])))
+            agreed = [
+                "%s: %s" % (key, value)
+                for key, value in policy.items()
+                if value is not None and key not in ("repository", "host", "tags", "source")
+            ]
+            review.found(
+                check,
+                subject,
+                "medium",
+                "The policy for %s fits %s: what is agreed there is watched by nobody."
+                % (subject, "no series of snapshots that is judged here" if there else "no repository of this host"),
+                ["agreed is %s" % line for line in agreed]
+                + ["there is the repository %s" % name for name in (there or list(looked))[:15]]
+                + [
+                    "there are snapshots of %s, %s%s"
+                    % (one.host, ", ".join(one.paths[:5]), ", tags %s" % ",".join(one.newest.tags[:9]))
+                    for one in series[:20]
+                ],
+                "Correct the policy's name, host, tags or source (backup_review_policies), or keep it to the hosts it "
+                "is for. Another host's snapshots are judged where a policy for all of a repository names it in hosts.",
+                {"policy": {key: value for key, value in policy.items() if value is not None}},
+            )
 
 
 def date(text: str) -> float | None:
@@ -580,7 +644,7 @@ def measured(seen: Seen, series: Series, what: str) -> list[tuple[Snapshot, floa
     return sizes
 
 
-def drops(seen: Seen, standing: Standing, options: Mapping[str, Any], now: float) -> list[Any]:
+def drops(seen: Seen, standing: Standing, options: Mapping[str, Any], now: float) -> list[Drop]:
     """Where a series fell below its usual bytes or files and stayed there."""
     since = now - options["gap_days"] * DAY
     found = []
@@ -595,10 +659,16 @@ def _shrunk(
     review: Review, seen: Seen, standing: Standing, subject: str, options: Mapping[str, Any], now: float
 ) -> None:
     found = drops(seen, standing, options, now)
-    if not found:
-        return
-    one = found[0]
+    if found:
+        _shrank(review, seen, standing, subject, found[0])
+    if standing.series.newest.id in seen.unsized:
+        raise NotApplicable(
+            "not all sizes of snapshots in %s were asked for: restic before 0.17 notes none" % seen.name,
+            "The others have their turn in the next runs; more at once: a higher timeout (backup_review_look_timeout).",
+        )
 
+
+def _shrank(review: Review, seen: Seen, standing: Standing, subject: str, one: Drop) -> None:
     def told(number: float) -> str:
         return size(number) if one.what == "bytes" else "%d files" % number
 
@@ -644,7 +714,7 @@ def _retention(review: Review, seen: Seen, standing: Standing, subject: str, now
     # A parent that is gone was older, if only by an hour: with fewer than the last ones, one was deleted too many.
     older_existed = bool(one.snapshots[0].parent) and one.snapshots[0].parent not in ids
     began = standing.policy.since if standing.policy.since is not None else times[0]
-    lacking = missing(times, keep, min(began, times[0]), now)
+    lacking = missing(times, keep, min(began, times[0]), _unbroken(one.snapshots))
     wanted = ", ".join("%d %s" % (count, name) for name, count in sorted(keep.items()))
     if not lacking and older_existed and standing.policy.since is None:
         few = keep.get("last", 0)
@@ -679,6 +749,11 @@ def _retention(review: Review, seen: Seen, standing: Standing, subject: str, now
             % (word(one.host), " ".join("--keep-%s %d" % item for item in sorted(keep.items()))),
             {"keep": dict(keep), "surplus": len(surplus)},
         )
+
+
+def _unbroken(snapshots: Sequence[Snapshot]) -> list[tuple[float, float]]:
+    """The pauses in which no snapshot was made: restic notes the one before as the parent, deleted or not."""
+    return [(one.time, other.time) for one, other in zip(snapshots, snapshots[1:]) if other.parent == one.id]
 
 
 def _jobs_keep(seen: Seen, series: Series) -> Mapping[str, int]:

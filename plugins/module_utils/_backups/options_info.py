@@ -11,6 +11,7 @@ Where the defaults come from:
   freak. Half is the issue's own bound; growth is no fault.
 - 35 days of gaps: the last month, and the days until somebody reads of it.
 - Locks: restic itself takes a lock that was not refreshed for 30 minutes for stale (it refreshes every 5).
+- A million names to compare: some 70 MB for as long as that takes, and few hosts have more.
 - 64 MiB on a volume: less is an empty filesystem with its journal and lost+found.
 """
 
@@ -50,6 +51,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "discover": {"type": "bool", "default": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "policies": {"type": "list", "elements": "dict", "default": [], "options": POLICY_SPEC},
+    "elsewhere": {"type": "list", "elements": "str", "default": []},
     "rpo_hours": {"type": "float"},
     "gap_days": {"type": "float", "default": 35.0},
     "shrunk_percent": {"type": "float", "default": 50.0},
@@ -60,7 +62,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
         "default": ["host", "paths"],
     },
     "compare": {"type": "bool", "default": True},
-    "compare_limit": {"type": "int", "default": 200_000},
+    "compare_limit": {"type": "int", "default": 1_000_000},
     "exclusions": {"type": "list", "elements": "dict", "default": [], "options": EXCLUSION_SPEC},
     "dumps": {
         "type": "list",

@@ -204,12 +204,19 @@ def kept(times: Sequence[float], keep: Mapping[str, int]) -> set[float]:
     return chosen
 
 
-def missing(times: Sequence[float], keep: Mapping[str, int], began: float, now: float) -> dict[str, list[str]]:
+def missing(
+    times: Sequence[float], keep: Mapping[str, int], began: float, pauses: Sequence[tuple[float, float]] = ()
+) -> dict[str, list[str]]:
     """The periods that should have a snapshot and have none, by the name of the count; newest first.
 
-    Those before ``began`` are not expected, nor is the period that is still going on, nor the one in which it began.
+    They are counted back from the newest snapshot, as ``restic forget`` does: a backup that has stopped is late, and
+    nothing of it was deleted. For the same reason periods within ``pauses`` are not expected: times between two
+    snapshots in which none was made. Nor are those before ``began``, the one in which it began, and the newest's own.
     A count finer than the series' own rhythm expects nothing (hourly snapshots of a daily backup).
     """
+    if not times:
+        return {}
+    newest = max(times)
     found: dict[str, list[str]] = {}
     usual = rhythm(sorted(times)[-RHYTHM - 1 :])
     for name, step in _STEPS.items():
@@ -217,14 +224,16 @@ def missing(times: Sequence[float], keep: Mapping[str, int], began: float, now: 
         if not count or (usual is not None and usual > 1.5 * step) or (usual is None and name == "hourly"):
             continue
         there = {period(moment, name) for moment in times}
-        first, current = period(began, name), period(now, name)
+        first, current = period(began, name), period(newest, name)
         expected: list[str] = []
-        moment = now
-        while len(expected) < count and moment >= began - step:
+        moment = newest
+        while len(expected) < count - 1 and moment >= began - step:
             label = period(moment, name)
             if label == first:
                 break
-            if label not in expected and label != current:
+            # A period without a snapshot lies within one pause as a whole: any moment of it tells which.
+            paused = label not in there and any(start < moment < end for start, end in pauses)
+            if label not in expected and label != current and not paused:
                 expected.append(label)
             moment -= step / 2
         # restic counts periods that have a snapshot: with one missing, an older one is kept in its place.

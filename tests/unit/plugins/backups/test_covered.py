@@ -170,7 +170,7 @@ MYSQL = Database("mysql", "/var/lib/mysql", True)
         ([POSTGRESQL, MYSQL], [holding("/backup/shop.sql")], {}, [("nothing", "high"), ("nothing", "high")]),
         ([POSTGRESQL, MYSQL], [holding("/backup/mysql/shop.sql")], {}, [("nothing", "high"), ("dump", None)]),
         ([POSTGRESQL], [Covered("main", ("/pg.sql",), None)], {}, [("dump", None)]),
-        ([POSTGRESQL], [Covered("main", ("/",), None)], {}, [("live files", "medium")]),
+        ([SQLITE], [Covered("main", ("/",), None), holding("/var/lib/grafana/grafana.db")], {}, [("files", None)]),
         ([SQLITE], [holding("/var/lib/grafana/grafana.db")], {}, [("files", None)]),
         ([SQLITE], [holding("/etc/x")], {}, [("nothing", "high")]),
         (
@@ -189,6 +189,54 @@ def test_how_a_database_is_covered(
     assert [entry["covered"] for entry in shown] == [how for how, _severity in expected]
     assert [one["severity"] for one in review.findings] == [severity for _how, severity in expected if severity]
     assert {"check": "backup.database.uncovered", "subject": "*"} in review.coverage
+
+
+@pytest.mark.parametrize(
+    "blind", [Covered("main", ("/",), None), Covered("main", ("../x",), Contents([PG, "/srv"], paths=["../x"]))]
+)
+@pytest.mark.parametrize("more", [[], [holding(f"{PG}/base/1")]])
+def test_what_may_be_in_a_snapshot_that_was_not_listed_is_neither_covered_nor_uncovered(
+    blind: Covered, more: list[Covered]
+) -> None:
+    review = Review("backup")
+    sources = Sources([POSTGRESQL], [Volume("/srv", "/dev/vdb", "ext4", 1 << 30)], {})
+    (database,) = judge_databases(review, sources, [blind, *more], [], defaults())
+    (volume,) = judge_volumes(review, sources, [blind, *more], [], [], defaults())
+    assert (database["covered"], volume["state"]) == ("unknown", "unknown")
+    assert [(one["check"], one["subject"]) for one in review.findings] == [
+        ("backup.check.not_run", f"backup.{what}.uncovered") for what in ("database", "volume")
+    ]
+    assert review.coverage == []
+    assert "main, which could not be looked into" in review.findings[0]["summary"]
+    assert "backup_review_look_timeout" in review.findings[0]["remedy"]
+
+
+def test_a_volume_that_does_not_answer_is_told() -> None:
+    fake = FakeHost({"/proc/self/mountinfo": MOUNTS}, statvfs={"/empty": None})
+    found = volumes(fake, defaults())
+    assert [(one.path, one.used) for one in found] == [("/srv", None), ("/empty", None)]
+    review = Review("backup")
+    judge_volumes(review, Sources([], found[:1], {}), [holding("/x")], [], [], defaults())
+    assert told(review.result()) == [("backup.check.not_run", "backup.volume.uncovered", "medium")]
+    assert "/srv did not answer" in review.findings[0]["summary"] and review.coverage == []
+
+
+def test_many_sqlite_databases_are_all_told_in_one() -> None:
+    found = [Database("sqlite", f"/srv/app/{number}.db", False) for number in range(300)]
+    review = Review("backup")
+    shown = judge_databases(review, Sources(found, [], {}), [holding("/etc/x")], [], defaults())
+    assert [entry["covered"] for entry in shown] == ["nothing"] * 300
+    (one,) = review.findings
+    assert (one["subject"], one["facts"]["count"]) == ("sqlite", 300) and "300 SQLite databases" in one["summary"]
+    assert contract_errors(one) == []
+
+
+def test_every_sqlite_database_is_looked_for() -> None:
+    files: dict[str, str | bytes] = {
+        f"/srv/app/{number}.db": b"SQLite format 3\0" + b"x" * 70_000 for number in range(250)
+    }
+    fake = host(files=files)
+    assert len([one for one in databases(fake, processes(fake)) if one.engine == "sqlite"]) == 251
 
 
 def test_where_a_dump_is_may_be_said() -> None:
@@ -214,7 +262,7 @@ def test_while_a_repository_cannot_be_opened_nothing_is_called_uncovered() -> No
         ([holding("/etc/x")], [], {}, "uncovered"),
         ([holding("/srv/")], [], {}, "uncovered"),  # an empty folder: --one-file-system left it out
         ([holding("/srv/www/x")], [], {}, "covered"),
-        ([Covered("main", ("/srv/www",), None)], [], {}, "covered"),
+        ([Covered("main", ("/etc",), None)], [], {}, "uncovered"),
         ([holding("/etc/x")], ["/srv/restic"], {}, "repository"),
         ([holding("/etc/x")], [], {"exclusions": [{"path": "/srv", "reason": "a cache"}]}, "excluded"),
     ],

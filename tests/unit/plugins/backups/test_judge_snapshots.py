@@ -13,6 +13,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.discov
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.judge_paths import pattern_that_excludes
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.judge_snapshots import (
     Seen,
+    judge_policies,
     judge_repository,
     judge_series,
     policy_for,
@@ -120,6 +121,81 @@ def test_later_policies_override_what_they_name_and_keep_the_rest() -> None:
     assert policy_for(policies, defaults(), "main", None).rpo == 24 * HOUR
 
 
+def unmatched(policy: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
+    review = Review("backup")
+    (one,) = group(series((2, 1), "/srv", host="db1", tags=("db",)), ["host", "paths"])
+    judge_policies(review, [policy], more.pop("looked", {"main": [one], "other": []}), **more)
+    for found in review.findings:
+        assert contract_errors(found) == [] and found["remedy"] and found["check"] == "backup.policy.unmatched"
+    covered = {(entry["check"], entry["subject"]) for entry in review.coverage}
+    told = [(found["subject"], "finding") for found in review.findings]
+    told += [(entry["why"], "skipped") for entry in review.skipped]
+    assert bool(review.skipped) is not (("backup.policy.unmatched", _subject(policy)) in covered)
+    return told
+
+
+def _subject(policy: dict[str, Any]) -> str:
+    named = [(key, policy[key]) for key in ("repository", "host", "tags", "source") if key in policy]
+    return ", ".join(f"{key}: {','.join(value) if isinstance(value, list) else value}" for key, value in named)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"repository": "main", "rpo_hours": 4.0},
+        {"repository": "m*", "host": "db*"},
+        {"repository": "main", "tags": ["db"], "source": "/sr?"},
+        {"repository": "*", "host": "db1"},
+    ],
+)
+def test_a_policy_that_fits_is_silent(policy: dict[str, Any]) -> None:
+    assert unmatched(policy) == []
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"repository": "mian", "rpo_hours": 4.0},
+        {"repository": "other", "host": "db1"},
+        {"repository": "main", "host": "bd1"},
+        {"repository": "main", "tags": ["db", "nightly"]},
+        {"repository": "main", "tags": ["db"], "source": "/etc"},
+        {"repository": "*", "host": "web1", "keep": {"daily": 7}},
+    ],
+)
+def test_a_policy_that_fits_nothing_is_told(policy: dict[str, Any]) -> None:
+    assert unmatched(policy) == [(_subject(policy), "finding")]
+    # What could not be looked into may be what it is for; where its name is another one, it is not.
+    maybe = unmatched(policy, unknown=[policy["repository"].replace("*", "x")])
+    assert [entry[1] for entry in maybe] == (["skipped"] if len(policy.keys() - {"rpo_hours"}) > 1 else [])
+    assert unmatched(policy, unknown=["vault"])[0][1] == ("skipped" if policy["repository"] == "*" else "finding")
+
+
+def test_a_policy_for_whatever_there_is_needs_nothing() -> None:
+    review = Review("backup")
+    judge_policies(review, [{"repository": "*", "rpo_hours": 26.0}], {})
+    assert review.findings == []
+
+
+def test_a_job_that_stopped_or_paused_is_not_said_to_have_deleted() -> None:
+    policy = [{"repository": "main", "keep": {"daily": 14}}]
+    assert judged(seen(series((25, 24, 23, 22, 21))), policy) == [("stale", "high")]
+    before, after = series((12, 11, 10, 9)), series((3, 2, 1, 0.1))
+    assert ("retention", "medium") in judged(seen([*before, *after]), policy)  # nothing says that none was there
+    after[0] = after[0]._replace(parent=before[-1].id)
+    assert judged(seen([*before, *after]), policy) == [("gap", "medium")]
+
+
+def test_a_series_whose_sizes_are_not_all_known_is_not_covered_as_shrunk() -> None:
+    made = seen(series((3, 2, 1)))
+    review = Review("backup")
+    judge_series(review, made._replace(unsized={made.snapshots[-1].id}), [], defaults(), ["web1"], NOW)
+    assert review.findings == []
+    assert not any(entry["check"] == "backup.snapshot.shrunk" for entry in review.coverage)
+    (entry,) = review.skipped
+    assert entry["check"] == "backup.snapshot.shrunk" and "main" in entry["why"]
+
+
 def test_nothing_at_all_and_only_the_future() -> None:
     assert judged(seen([])) == [("none", "critical")]
     assert judged(seen([snapshot(-9)])) == [("future", "medium"), ("stale", "high")]
@@ -189,6 +265,72 @@ def test_which_pattern_leaves_a_path_out(path: str, patterns: tuple[str, ...], b
 )
 def test_what_looks_like_a_dump(name: str, dump: bool) -> None:
     assert (DUMP.fullmatch(name) is not None) is dump
+
+
+def tree(wanted: list[str], paths: list[str], *entries: str) -> Contents:
+    made = Contents(wanted, paths=paths)
+    for one in sorted(entries):
+        made.add(Entry(one.rstrip("/"), "dir" if one.endswith("/") else "file", 1, 0o600, 0, 0, 0.0))
+    made.close()
+    return made
+
+
+SRV = ["/a/", "/a/etc/", "/a/etc/x", "/hollow/"]
+ASKED = ["/srv", "/srv/a/etc", "/srv/hollow", "/srv/none", "/etc", "/srv/a/etc/*", "/a/etc/*", "/", "/srv/a"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "entries", "states"),
+    [
+        # cd /srv; restic backup .
+        (["/srv"], SRV, "filled filled empty missing missing filled missing filled filled"),
+        # cd /srv; restic backup a/etc hollow
+        (["/srv/a/etc", "/srv/hollow"], SRV, "filled filled empty missing missing filled missing filled filled"),
+        # cd /srv/a; restic backup etc: /etc stands there, and is another one
+        (["/srv/a/etc"], ["/etc/", "/etc/x"], "filled filled missing missing missing filled missing filled filled"),
+        # cd /srv/a; restic backup etc ../hollow /etc
+        (
+            ["/srv/a", "/srv/hollow", "/etc"],
+            ["/b", "/hollow/", "/etc/", "/etc/x"],
+            "filled unknown empty missing filled missing missing filled filled",
+        ),
+        # cd /srv/a; restic backup . ../hollow
+        (
+            ["/srv/a", "/srv/hollow"],
+            ["/etc/", "/etc/x", "/hollow/"],
+            "filled filled empty missing missing filled missing filled filled",
+        ),
+        # Whole ones, of which one could not be read: what stands for the other is not taken for it.
+        (
+            ["/srv/a/etc", "/etc"],
+            ["/etc/", "/etc/x"],
+            "missing missing missing missing filled missing missing filled missing",
+        ),
+        (
+            ["/srv/a", "/etc"],
+            ["/etc/", "/etc/x"],
+            "missing missing missing missing filled missing missing filled missing",
+        ),
+        (["/srv"], [], "missing missing missing missing missing missing missing missing missing"),
+        # Two of which either may be the one whose content lies at the root.
+        (["/srv/a", "/srv/b"], ["/x", "/y"], "unknown unknown missing missing missing unknown unknown unknown unknown"),
+        # As another program notes them.
+        (["a/etc"], SRV, " ".join(["unknown"] * 5 + ["unknown", "unknown", "unknown", "unknown"])),
+    ],
+)
+def test_where_relative_paths_lie(paths: list[str], entries: list[str], states: str) -> None:
+    made = tree(ASKED, paths, *entries)
+    assert [made.state(path) for path in ASKED] == states.split()
+
+
+def test_a_path_of_windows_has_its_drive_as_a_folder() -> None:
+    made = tree(["C:\\Users"], ["C:\\Users"], "/C/", "/C/Users/", "/C/Users/x")
+    assert made.state("C:\\Users") == "filled"
+
+
+def test_many_dumps_are_all_known() -> None:
+    made = tree(["/"], ["/"], *(f"/d/{number}.sql" for number in range(3000)))
+    assert len(made.dumps) == 3000
 
 
 def test_the_contents_of_a_snapshot() -> None:

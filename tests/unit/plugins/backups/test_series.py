@@ -175,5 +175,18 @@ def test_what_retention_keeps_is_what_restic_forget_keeps() -> None:
 )
 def test_what_retention_promised_and_is_not_there(days: range, keep: dict[str, int], lacking: dict[str, int]) -> None:
     times = sorted(ago(*days))
-    found = missing(times, keep, times[0], NOW)
+    found = missing(times, keep, times[0])
     assert {name: len(labels) for name, labels in found.items()} == lacking
+
+
+def test_what_was_never_made_was_not_deleted() -> None:
+    """A backup that stopped, and one that paused: only what was between two snapshots, and is gone, counts."""
+    stopped = sorted(ago(21, 22, 23, 24, 25))
+    assert missing(stopped, {"daily": 14}, stopped[0]) == {}
+    assert len(missing(stopped, {"daily": 14}, ago(60)[0])["daily"]) == 9  # it began earlier, as somebody says
+    paused = sorted(ago(0, 1, 2, 9, 10, 11))
+    assert len(missing(paused, {"daily": 14}, paused[0])["daily"]) == 6
+    assert missing(paused, {"daily": 14}, paused[0], [(ago(9)[0], ago(2)[0])]) == {}
+    # Of what lies elsewhere it says nothing.
+    holes = sorted(ago(0, 1, 2, 9, 10, 13))
+    assert len(missing(holes, {"daily": 14}, holes[0], [(ago(9)[0], ago(2)[0])])["daily"]) == 2
