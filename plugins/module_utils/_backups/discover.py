@@ -63,6 +63,17 @@ class Found(NamedTuple):
     jobs: tuple[Job, ...]
 
 
+class Started(NamedTuple):
+    """What starts a command: ``unit`` or ``cron``, by its name, where and when; and how many scripts deep we follow."""
+
+    by: str
+    name: str
+    cwd: str
+    home: str
+    schedule: str
+    depth: int = DEPTH
+
+
 class Discovery:
     """One look through a host. ``jobs`` and ``unclear`` are what it found."""
 
@@ -286,7 +297,7 @@ class Discovery:
                     self.tell(run.file, run.line, "a specifier of systemd that is not known here")
                 continue
             base = unit.directory or "/"
-            self.shell(text, run.file, run.line - 1, "unit", unit.name, dict(variables), base, home, schedule, DEPTH)
+            self.shell(text, run.file, run.line - 1, dict(variables), Started("unit", unit.name, base, home, schedule))
 
     def cron(self) -> None:
         tables = [("/etc/crontab", True, "root")]
@@ -310,12 +321,12 @@ class Discovery:
                 home = self.home if line.user == "root" else "/home/" + line.user
                 variables: dict[str, Any] = {"HOME": home, **line.environment}
                 at = line.line - 1
-                self.shell(line.command, path, at, "cron", path, variables, home, home, line.schedule, DEPTH)
+                self.shell(line.command, path, at, variables, Started("cron", path, home, home, line.schedule))
         for folder in CRON_FOLDERS:
             for name in self.host.listdir(folder):
                 path = "%s/%s" % (folder, name)
                 schedule = "@" + folder.rpartition(".")[2]
-                self.script(path, [], "cron", path, {"HOME": self.home}, "/", self.home, schedule, DEPTH)
+                self.script(path, [], {"HOME": self.home}, Started("cron", path, "/", self.home, schedule))
 
     def _quietly_trusted(self, path: str) -> bool:
         count = len(self.unclear)
@@ -343,20 +354,9 @@ class Discovery:
 
     # What is run
 
-    def shell(
-        self,
-        text: str,
-        path: str,
-        offset: int,
-        by: str,
-        name: str,
-        variables: dict[str, Any],
-        cwd: str,
-        home: str,
-        schedule: str,
-        depth: int,
-    ) -> None:
+    def shell(self, text: str, path: str, offset: int, variables: dict[str, Any], started: Started) -> None:
         """Follow the commands of a text of a shell that stands in ``path`` after ``offset`` lines."""
+        cwd, home = started.cwd, started.home
         before = len(self.jobs) + len(self.unclear)
         called = False
         try:
@@ -367,7 +367,7 @@ class Discovery:
                 environment = {**command.environment, **own}
                 if RESTIC.fullmatch(program):
                     called = True
-                    self.call(words, environment, place, by, name, cwd, home, schedule)
+                    self.call(words, environment, place, started.by, started.name, cwd, home, started.schedule)
                 elif program == "resticprofile":
                     called = True
                     config = config_of(words)
@@ -383,15 +383,15 @@ class Discovery:
                 elif program in (".", "source"):
                     self.source(words, variables, place, cwd, home)
                 else:
-                    inner = shell_text(words)
-                    if inner is not None and depth > 0:
-                        at = place.line - 1
-                        self.shell(inner, path, at, by, name, environment, cwd, home, schedule, depth - 1)
-                        called = True
+                    if started.depth < 1:
                         continue
-                    script = script_of(words)
-                    if script is not None and depth > 0:
-                        self.script(script[0], script[1], by, name, environment, cwd, home, schedule, depth - 1)
+                    further = started._replace(cwd=cwd, depth=started.depth - 1)
+                    inner, script = shell_text(words), script_of(words)
+                    if inner is not None:
+                        self.shell(inner, path, place.line - 1, environment, further)
+                        called = True
+                    elif script is not None:
+                        self.script(script[0], script[1], environment, further)
         except NotUnderstood as problem:
             if "restic" in text:
                 self.tell(path, problem.line + offset, problem.why)
@@ -401,18 +401,7 @@ class Discovery:
             if line:
                 self.tell(path, line + offset, "restic is named here, and how it is called is not understood")
 
-    def script(
-        self,
-        path: str,
-        arguments: list[str],
-        by: str,
-        name: str,
-        variables: dict[str, Any],
-        cwd: str,
-        home: str,
-        schedule: str,
-        depth: int,
-    ) -> None:
+    def script(self, path: str, arguments: list[str], variables: dict[str, Any], started: Started) -> None:
         key = "\0".join([path, *arguments])
         if key in self.seen or path.startswith(_PACKAGED):
             return
@@ -430,7 +419,7 @@ class Discovery:
         exported = {key: value for key, value in variables.items() if not isinstance(value, (list, Unknown))}
         exported.update({str(number): word for number, word in enumerate(arguments, 1)})
         exported.update({"0": path, "@": arguments, "#": str(len(arguments))})
-        self.shell(text, path, 0, by, name, exported, cwd, home, schedule, depth)
+        self.shell(text, path, 0, exported, started)
 
     def source(self, words: list[Word], variables: dict[str, Any], place: Place, cwd: str, home: str) -> None:
         """A file that a script sources: what it sets is set in the script."""
