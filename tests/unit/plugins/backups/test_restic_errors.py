@@ -50,3 +50,34 @@ def test_a_network_that_fails_is_no_damage(why: str) -> None:
     said = f"Load(<data/c133007f9c>, 500, 0) returned error, retrying after 552.330144ms: {why}\n" * 10
     assert classify(Ended(None, "idle", b"", said.encode(), 120.0)) == Kind.UNREACHABLE
     assert classify(Ended(1, "", b"", said.encode(), 43.0)) == Kind.UNREACHABLE
+
+
+SFTP = "Fatal: unable to open repository at sftp:backup@host:/srv: unable to start the sftp session, error: EOF"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ((SFTP,), Kind.UNREACHABLE),
+        (("subprocess ssh: backup@host: Permission denied (publickey).", SFTP), Kind.REFUSED),
+        (("subprocess ssh: Host key verification failed.", SFTP), Kind.UNTRUSTED),
+        (("subprocess ssh: ssh: connect to host host port 22: Connection refused", SFTP), Kind.UNREACHABLE),
+        (
+            (
+                "Fatal: unable to open repository at s3:http://host/b: s3.getCredentials: no credentials found. "
+                "Use `-o s3.unsafe-anonymous-auth=true` for anonymous authentication",
+            ),
+            Kind.REFUSED,
+        ),
+        (("Fatal: unable to open config file: Stat: Access Denied.", "Is there a repository at?"), Kind.REFUSED),
+        (("Fatal: unable to open config file: unexpected HTTP response (401): 401 Unauthorized",), Kind.REFUSED),
+        (("Fatal: unable to open config file: Stat: The specified key does not exist.",), Kind.MISSING),
+        (
+            ('Fatal: unable to open config file: Head "https://h/config": x509: certificate has expired',),
+            Kind.UNTRUSTED,
+        ),
+        (("Fatal: unable to open config file: open /srv/certificates/401 x/config: permission denied",), Kind.DENIED),
+    ],
+)
+def test_the_ways_not_to_get_in_are_told_apart(said: tuple[str, ...], kind: str) -> None:
+    assert classify(Ended(1, "", b"", "\n".join(said).encode(), 1.0)) == kind
