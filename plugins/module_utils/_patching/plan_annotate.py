@@ -28,8 +28,12 @@ def about_cves(index: Index, cves: Any) -> dict[str, Any]:
 def annotate(index: Index, result: dict[str, Any]) -> dict[str, Any]:
     """The result with the CVEs, the severity and the known exploitation of each package, the worst first."""
     plan = result.get("plan")
-    if not isinstance(plan, dict) or not isinstance(plan.get("packages"), list):
+    if plan is None:
         return result
+    errors = plan_model.errors_of(plan)
+    if errors:  # a host can answer anything
+        told = "The host returned a plan that is none: %s. Is its patch_plan another version's?" % "; ".join(errors[:5])
+        return dict(result, failed=True, msg=told, plan=None, plans=[])
     release = str(result.get("release") or "")
     packages = [_annotated(index, release, package, plan["manager"]) for package in plan["packages"]]
     plan = dict(plan, packages=sorted(packages, key=urgency))
@@ -48,7 +52,7 @@ def ratings(index: Index, result: Mapping[str, Any]) -> dict[str, dict[str, Any]
 
 
 def _annotated(index: Index, release: str, package: Mapping[str, Any], manager: str) -> dict[str, Any]:
-    known = [dict(index.about(cve), cve=cve, fixes=[]) for cve in package["cves"]]
-    if manager == "apt" and release:
+    known = [dict(index.about(cve), cve=cve, fixes=[]) for cve in package.get("cves") or []]
+    if manager == "apt" and release and package.get("source"):
         known += index.of_source(release, package["source"])
     return annotated(package, known, manager)

@@ -60,6 +60,25 @@ VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+~^:_-]{0,198}[A-Za-z0-9.+~^_])?
 """A version of either package manager: to be matched in full."""
 
 
+# What a plan tells beside what it does: where it is there, it is of this type.
+_TOLD: dict[str, dict[str, Any]] = {
+    "package": {
+        "asked": bool, "source": str, "source_from": str, "source_to": str, "origin": str, "security": bool,
+        "severity": str, "cves": list, "known_exploited": bool, "published": (int, float, type(None)),
+        "download_bytes": (int, type(None)), "size_change_bytes": (int, type(None)),
+    },
+    "left_out": {
+        "name": str, "from": str, "to": str, "security": bool, "why": str, "reason": str, "until": str,
+    },
+    "services": {"unit": str, "why": str},
+    "reboot": {"needed": bool, "why": list},
+    "seconds": {
+        "download": (int, float), "apply": (int, float), "reboot": (int, float), "total": (int, float),
+        "measured": bool,
+    },
+}  # fmt: skip
+
+
 def plan_id(plan: Plan) -> str:
     """The identity of what the plan does to a host: ``p-`` and 12 hexadecimal digits.
 
@@ -140,13 +159,18 @@ def errors_of(plan: Any) -> list[str]:
         entries = plan.get(part, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             errors.append("%s is a list of dictionaries, this is %s" % (part, _shown(entries)))
+            continue
+        errors += [error for entry in entries for error in _told_errors(part, entry)]
     services = plan.get("services", [])
     for service in services if isinstance(services, list) else []:
         if isinstance(service, dict) and service.get("restart") not in RESTARTS:
             errors.append("restart is one of %s, this is %s" % (", ".join(RESTARTS), _shown(service.get("restart"))))
-    reboot = plan.get("reboot", {})
-    if not isinstance(reboot, dict) or not isinstance(reboot.get("needed", False), bool):
-        errors.append("reboot is a dictionary with needed (true or false), this is %s" % _shown(reboot))
+    for part in ("reboot", "seconds"):
+        told = plan.get(part, {})
+        if not isinstance(told, dict):
+            errors.append("%s is a dictionary, this is %s" % (part, _shown(told)))
+        else:
+            errors += _told_errors(part, told)
     for part in ("download_bytes", "install_bytes"):
         if not _is_number(plan.get(part, 0)):
             errors.append("%s is a number of bytes, this is %s" % (part, _shown(plan.get(part))))
@@ -177,6 +201,18 @@ def _package_errors(package: Any, name_form: re.Pattern[str]) -> list[str]:
         errors.append("action is one of %s, this is %s" % (", ".join(ACTIONS), _shown(action)))
     elif not fits[action]:
         errors.append("%s of %s does not go from %r to %r" % (action, package["name"], before, after))
+    return errors + _told_errors("package", package)
+
+
+def _told_errors(part: str, entry: Mapping[str, Any]) -> list[str]:
+    errors = []
+    for key, kind in _TOLD[part].items():
+        if key not in entry:
+            continue
+        value = entry[key]
+        fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not fits or (kind is list and not all(isinstance(item, str) for item in value)):
+            errors.append("%s: %s cannot be %s" % (part, key, _shown(value)))
     return errors
 
 
@@ -266,9 +302,13 @@ def summary(plan: Plan) -> str:
     text = "Packages: %s" % ", ".join(told)
     if security:
         text += " (%d security%s)" % (security, ", %d known to be exploited" % exploited if exploited else "")
-    restarts = sum(service["restart"] != "never" for service in plan["services"])
+    restarts = sum(service["restart"] != "never" for service in plan.get("services", []))
     text += "; services restarted: %d" % restarts
-    return text + ("; a reboot is needed." if plan["reboot"]["needed"] else "; no reboot.")
+    return text + ("; a reboot is needed." if _reboot(plan) else "; no reboot.")
+
+
+def _reboot(plan: Plan) -> bool:
+    return bool(plan.get("reboot", {}).get("needed"))
 
 
 LINES_LIMIT = 200
@@ -280,22 +320,25 @@ def lines(plan: Plan) -> list[str]:
     told = ["%s: %s" % (plan["id"], summary(plan))]
     told += _some("  ", [package_line(package) for package in plan["packages"]])
     # What the policy does not ask for is no news: it is counted.
-    not_asked = [entry for entry in plan["left_out"] if entry["why"] == "not_selected"]
-    kept_out = [_left_out_line(entry) for entry in plan["left_out"] if entry["why"] != "not_selected"]
+    entries = plan.get("left_out", [])
+    not_asked = [entry for entry in entries if entry.get("why") == "not_selected"]
+    kept_out = [_left_out_line(entry) for entry in entries if entry.get("why") != "not_selected"]
     if kept_out:
         told += ["left out:", *_some("  ", kept_out)]
     if not_asked:
         told.append("not asked for by select: %s: %d" % (plan["select"], len(not_asked)))
-    if plan["services"]:
-        words = {"package": "restarted by its package", "upkeep": "to be restarted", "never": "left alone"}
-        told.append("services:")
-        told += ["  %s: %s (%s)" % (one["unit"], words[one["restart"]], one["why"]) for one in plan["services"]]
-    if plan["reboot"]["needed"]:
-        told.append("reboot: %s" % "; ".join(plan["reboot"]["why"]))
-    seconds = plan["seconds"]
-    if plan["packages"]:
-        source = "as measured on this host" if seconds["measured"] else "an estimate"
-        told.append("download: %s; time: about %d s, %s" % (_bytes(plan["download_bytes"]), seconds["total"], source))
+    words = {"package": "restarted by its package", "upkeep": "to be restarted", "never": "left alone"}
+    services = plan.get("services", [])
+    if services:
+        lines_of = ["%s: %s (%s)" % (s.get("unit", "?"), words[s["restart"]], s.get("why", "")) for s in services]
+        told += ["services:", *_some("  ", lines_of)]
+    if _reboot(plan):
+        told.append("reboot: %s" % ("; ".join(plan["reboot"].get("why", [])) or "needed"))
+    seconds = plan.get("seconds", {})
+    if plan["packages"] and "total" in seconds:
+        source = "as measured on this host" if seconds.get("measured") else "an estimate"
+        size = _bytes(plan.get("download_bytes", 0))
+        told.append("download: %s; time: about %d s, %s" % (size, seconds["total"], source))
     return told
 
 
@@ -305,12 +348,11 @@ def _some(indent: str, texts: list[str]) -> list[str]:
 
 
 def _left_out_line(entry: Mapping[str, Any]) -> str:
-    step = " %s -> %s" % (entry["from"], entry["to"]) if entry["to"] else ""
+    step = " %s -> %s" % (entry.get("from", ""), entry["to"]) if entry.get("to") else ""
     until = " until %s" % entry["until"] if entry.get("until") else ""
     security = ", a security update" if entry.get("security") else ""
-    return "%s%s: %s%s (%s)%s" % (
-        entry["name"], step, entry["why"].replace("_", " "), until, entry["reason"], security,
-    )  # fmt: skip
+    why = entry.get("why", "").replace("_", " ")
+    return "%s%s: %s%s (%s)%s" % (entry.get("name", "?"), step, why, until, entry.get("reason", ""), security)
 
 
 def _bytes(number: float) -> str:

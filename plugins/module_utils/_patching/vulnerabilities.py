@@ -223,7 +223,8 @@ def annotated(package: Mapping[str, Any], known: Iterable[Mapping[str, Any]], ma
     for entry in known:
         cve = str(entry["cve"])
         before, after = (str(package.get("source_" + key) or package[key]) for key in ("from", "to"))
-        brought = bool(before and after) and fixed_by(entry["fixes"], package["source"], before, after, compare)
+        source = str(package.get("source") or "")
+        brought = bool(before and after) and fixed_by(entry["fixes"], source, before, after, compare)
         if not brought and cve not in rated:
             continue
         rated[cve] = (not entry.get("known_exploited"), severity_rank(str(entry.get("severity") or "")))

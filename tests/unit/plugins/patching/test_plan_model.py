@@ -122,6 +122,16 @@ def broken(**changes: Any) -> dict[str, Any]:
         (dict(plan(), services=[{"unit": "x", "restart": "now"}]), "restart is one of"),
         (dict(plan(), left_out=[1]), "left_out is a list of dictionaries"),
         (dict(plan(), reboot=[]), "reboot is a dictionary"),
+        (dict(plan(), reboot={"needed": "yes"}), "reboot: needed cannot be"),
+        (dict(plan(), reboot={"needed": True, "why": [1]}), "reboot: why cannot be"),
+        (dict(plan(), seconds={"total": "7"}), "seconds: total cannot be"),
+        (dict(plan(), seconds={"total": True}), "seconds: total cannot be"),
+        (dict(plan(), left_out=[{"name": 7}]), "left_out: name cannot be"),
+        (dict(plan(), services=[{"unit": None, "restart": "never"}]), "services: unit cannot be"),
+        (plan(package(cves="CVE-2026-1")), "package: cves cannot be"),
+        (plan(package(cves=[7])), "package: cves cannot be"),
+        (plan(package(severity=None)), "package: severity cannot be"),
+        (plan(package(security=1)), "package: security cannot be"),
         (dict(plan(), download_bytes="1"), "download_bytes is a number"),
     ],
 )
@@ -138,6 +148,38 @@ def test_the_difference_says_which_package_and_how() -> None:
         "d:amd64: install 3.0.17-1 is planned now and was not approved",
     ]
     assert model.difference(plan(), plan(manager="dnf")) == ["the package manager was apt and is dnf"]
+
+
+def test_a_plan_is_told_in_lines_as_far_as_it_tells() -> None:
+    bare = {"manager": "apt", "select": "all", "packages": [
+        {"name": "a", "arch": "all", "from": "1", "to": "2", "action": "upgrade"}]}  # fmt: skip
+    bare["id"] = model.plan_id(bare)
+    assert model.errors_of(bare) == []
+    assert model.lines(bare) == [
+        f"{bare['id']}: Packages: 1 upgraded; services restarted: 0; no reboot.",
+        "  a: upgrade 1 -> 2",
+    ]
+    made = plan(
+        *[package(f"p{number}", security=False) for number in range(250)],
+        left_out=[
+            {"name": "x", "from": "1", "to": "2", "security": True, "why": "kept_back", "reason": "r", "until": "u"},
+            {"name": "y", "from": "1", "to": "2", "security": False, "why": "not_selected", "reason": "", "until": ""},
+        ],
+        services=[{"unit": "n.service", "restart": "upkeep", "why": "w"}],
+        reboot=["libc"],
+        seconds={"download": 1, "apply": 2, "reboot": 180, "total": 183, "measured": True},
+    )
+    told = model.lines(made)
+    assert told[201] == "  … and 50 more"
+    assert told[202:] == [
+        "left out:",
+        "  x 1 -> 2: kept back until u (r), a security update",
+        "not asked for by select: security: 1",
+        "services:",
+        "  n.service: to be restarted (w)",
+        "reboot: libc",
+        "download: 244 KiB; time: about 183 s, as measured on this host",
+    ]
 
 
 def test_a_plan_is_told_in_a_sentence_and_a_package_in_a_line() -> None:
