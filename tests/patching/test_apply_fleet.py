@@ -354,6 +354,15 @@ def test_apt_nothing_but_the_plan_is_done(deb: Host) -> None:
     plan = deb_plan(("upkeep-demo", "1.0-1", "2.0-1"))
     plan["packages"][0]["name"] = "upkeep-demo;reboot"
     assert "not one that a package can have" in str(call(deb, "prepare", plan=plan).get("patch.prepare.failed"))
+    # A hold that somebody set since is respected.
+    deb.run("apt-mark hold upkeep-demo")
+    plan = deb_plan(("upkeep-demo", "1.0-1", "2.0-1"))
+    assert "eld packages were changed" in str(call(deb, "prepare", plan=plan).get("patch.prepare.metadata_stale"))
+    deb.run("apt-mark unhold upkeep-demo")
+    ready(deb, plan)
+    deb.run("apt-mark hold upkeep-demo")
+    assert "eld packages were changed" in str(call(deb, "apply", plan=plan).get("patch.apply.failed"))
+    deb.run("apt-mark unhold upkeep-demo")
     # A removal that was approved is done, and comes back.
     plan = deb_plan(("upkeep-demo-replacing", "1.0-1", "2.0-1"), ("upkeep-demo-replaced", "1.0-1", ""))
     ready(deb, plan)
@@ -442,7 +451,7 @@ def test_apt_the_transaction_outlives_the_module_and_the_connection(deb: Host) -
     assert deb.read(f"{BASE}/{plan['id']}/transaction.log").count("Unpacking upkeep-demo-slow") == 1
 
 
-@pytest.mark.parametrize("how", ["killed", "power", "reboot"])
+@pytest.mark.parametrize("how", ["killed", "power", "reboot", "link"])
 def test_apt_interrupted_in_the_middle_it_is_gone_on_with(deb: Host, how: str) -> None:
     plan = deb_plan(*SLOW)
     ready(deb, plan)
@@ -453,17 +462,25 @@ def test_apt_interrupted_in_the_middle_it_is_gone_on_with(deb: Host, how: str) -
         deb.power_off()
         deb.release()
         deb.wait_ready()
+    elif how == "link":
+        # Nobody listens any more, and all goes on to its end.
+        deb.link(up=False)
+        deb.run("pkill -f '[s]leep 600'")
+        deb.run(f'until grep -q \'"phase": "restarted"\' {BASE}/{plan["id"]}/journal.json; do sleep 0.2; done')
+        deb.link(up=True)
+        process.kill()
     else:
         # A shutdown waits for the transaction, which is at its end when the host is back.
         deb.run("systemd-run -q -p DefaultDependencies=no sh -c \"sleep 2; pkill -f '[s]leep 600'\"")
         deb.reboot()
         deb.wait_ready()
     process.communicate(timeout=60)
-    if how != "reboot":
+    whole = how in ("reboot", "link")
+    if not whole:
         deb.write(SLOW_POSTINST, HARMLESS)
     did = call(deb, "apply", plan=plan)
     assert did.ok and did.phase == "restarted", did.told()
-    assert [f["severity"] for f in did.result["findings"]] == ([] if how == "reboot" else ["low"]), did.told()
+    assert [f["severity"] for f in did.result["findings"]] == ([] if whole else ["low"]), did.told()
     assert deb_version(deb, "upkeep-demo-slow") == "2.0-1 install ok installed"
     assert deb_version(deb, "upkeep-demo") == "2.0-1 install ok installed"
     assert deb.run("dpkg --audit").stdout == ""

@@ -389,6 +389,7 @@ class Apt:
         argv = self._install(store, journal.plan_id, lock_timeout)
         if gone and not any(key(package) in journal.residual for package in gone):
             argv.insert(1, "--purge")
+        argv.insert(1, "--allow-change-held-packages")
         commands = [
             # Merges what an interrupted dpkg has left, and runs no script: the one that failed must not run again.
             Command(["dpkg", "--set-selections"], "always", counts=False),
@@ -427,8 +428,9 @@ class Apt:
         return apt_output.failures(log), [], ["%s (%s.dpkg-dist)" % (f, f) for f in apt_output.conffiles_kept(log)]
 
 
-_ALLOW = ("--allow-downgrades", "--allow-change-held-packages", "-o", "APT::Get::AutomaticRemove=0")
-"""The plan was approved with what it does; that nothing else is done is checked beforehand, as plan_apt does."""
+_ALLOW = ("--allow-downgrades", "-o", "APT::Get::AutomaticRemove=0")
+"""The plan was approved with what it does; that nothing else is done is checked beforehand. A hold that somebody set
+since then is respected; only the way back goes over it."""
 
 
 def _old(package: Mapping[str, Any]) -> str:

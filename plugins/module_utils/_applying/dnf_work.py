@@ -85,12 +85,13 @@ def opened(work, logs):
     return base
 
 
-def offered(base, name, arch, version):
-    # type: (Any, str, str, str) -> Any
+def offered(base, name, arch, version, all_of_them=False):
+    # type: (Any, str, str, str, bool) -> Any
+    """The package in the repositories; what is excluded or locked only where ``all_of_them``."""
     import hawkey  # type: ignore[import-not-found,unused-ignore] # as dnf
 
-    flags = getattr(hawkey, "IGNORE_REGULAR_EXCLUDES", hawkey.IGNORE_EXCLUDES)
-    # What is excluded or locked today was approved with the plan.
+    ignore = getattr(hawkey, "IGNORE_REGULAR_EXCLUDES", hawkey.IGNORE_EXCLUDES)
+    flags = ignore if all_of_them else hawkey.APPLY_EXCLUDES
     return [p for p in base.sack.query(flags=flags).available().filter(name=name, arch=arch) if same(p, version)]
 
 
@@ -150,7 +151,9 @@ def resolve(base, work, answer):
     for name, arch, version in work["packages"]:
         found = offered(base, name, arch, version)
         if not found:
-            answer["problems"].append("%s.%s %s was not found in any repository" % (name, arch, version))
+            answer["problems"].append(
+                "%s.%s %s was not found in any repository, or is excluded" % (name, arch, version)
+            )
         else:
             mark(base, found[0])
     if answer["problems"]:
@@ -168,7 +171,7 @@ def resolve(base, work, answer):
 def fetch(base, work, answer):
     # type: (Any, Any, Any) -> None
     for name, arch, version in work["packages"]:
-        found = offered(base, name, arch, version)
+        found = offered(base, name, arch, version, True)
         if found:
             complaints = []  # type: Any
             answer["files"].update(collect(base, found[:1], work["into"], complaints))

@@ -148,6 +148,9 @@ def _as_unit(host: Host, plan_id: str, argv: Sequence[str]) -> str:
         if ran.rc == 0:
             return ""
         said = (ran.err + ran.out).strip() or "systemd-run ended with %s" % ran.rc
+        if "destructive" in said:
+            # A session of its own would be cut off by the shutdown that forbids the unit.
+            raise CannotStart("the host is shutting down", said.splitlines()[:3])
         if "already" not in said:
             return said.splitlines()[0]
         if host.now() >= until:
