@@ -33,11 +33,11 @@ def estimate(
     ``journals`` are those of earlier patch runs on this host (see the journal's description), in any order; of them the
     slowest counts, for a window must hold what comes.
     """
-    measured = [seconds for journal in journals for seconds in [_apply_seconds(journal)] if seconds is not None]
+    measured = [seconds for journal in journals for seconds in [_package_seconds(journal)] if seconds is not None]
     if packages == 0:
         return {"download": 0, "apply": 0, "reboot": 0, "total": 0, "measured": bool(measured)}
     a_package = max(measured) if measured else PACKAGE
-    apply = (0.0 if measured else TRANSACTION) + a_package * packages + KERNEL * kernels
+    apply = a_package * (packages + TRANSACTION / PACKAGE) + KERNEL * kernels
     told = {
         "download": round(download_bytes / DOWNLOAD),
         "apply": max(1, round(apply)),
@@ -46,8 +46,12 @@ def estimate(
     return dict(told, total=sum(told.values()), measured=bool(measured))
 
 
-def _apply_seconds(journal: Mapping[str, Any]) -> float | None:
-    """Seconds a package of a transaction that came to its end; None when the journal does not tell."""
+def _package_seconds(journal: Mapping[str, Any]) -> float | None:
+    """Seconds a package of a transaction that came to its end; None when the journal does not tell.
+
+    What a transaction takes beside its packages counts as some packages more, or that of a single one would be taken
+    for the time of each of hundreds.
+    """
     times, plan = journal.get("times"), journal.get("plan")
     if not isinstance(times, dict) or not isinstance(plan, dict) or not isinstance(plan.get("packages"), list):
         return None
@@ -55,4 +59,4 @@ def _apply_seconds(journal: Mapping[str, Any]) -> float | None:
     if not isinstance(began, (int, float)) or not isinstance(ended, (int, float)) or not plan["packages"]:
         return None
     took = ended - began
-    return took / len(plan["packages"]) if 0 < took < 86400 else None
+    return took / (len(plan["packages"]) + TRANSACTION / PACKAGE) if 0 < took < 86400 else None
