@@ -482,9 +482,9 @@ class Review:
 
     def skip(self, check: str, why: str, how_to_force: str = "") -> None:
         """Record that a check does not apply here, why, and how to have it all the same. It is not covered."""
-        self.skipped.append(
-            {"check": check, "why": clean_line(why, SUMMARY_LIMIT), "force": clean_line(how_to_force, REMEDY_LIMIT)}
-        )
+        entry = {"check": check, "why": clean_line(why, SUMMARY_LIMIT), "force": clean_line(how_to_force, REMEDY_LIMIT)}
+        if entry not in self.skipped:
+            self.skipped.append(entry)
 
     def not_run(self, check: str, why: str, remedy: str = "", evidence: Iterable[Any] = ()) -> None:
         """Record that a check should have run and could not: a finding ``<area>.check.not_run`` about that check."""

@@ -7,6 +7,7 @@ The source that is backed up lies in a folder of the test, and ``--time`` puts s
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import info
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.info import review
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.options_info import defaults
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import contract_errors, coverage_errors
@@ -163,6 +165,92 @@ def test_what_is_stale_without_an_agreement_follows_the_rhythm_of_the_series(pla
     assert "backup.snapshot.stale" in result.told()
 
 
+class Later(Host):
+    """This host, some days from now."""
+
+    def __init__(self, days: float) -> None:
+        super().__init__()
+        self.days = days
+
+    def now(self) -> float:
+        return super().now() + self.days * DAY
+
+
+def test_a_vault_with_many_hosts_is_looked_through_by_turns_and_nothing_passes_unseen(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"web{number}" for number in range(5)]
+    hollow = place.source.parent / "hollow"
+    hollow.mkdir()
+    for days in (1.1, 0.1):
+        for name in names:
+            (place.source / name).write_text(name)  # each has a tree of its own
+            place.backup(days, "--host", name, paths=(place.source, hollow))
+            (place.source / name).unlink()
+        for number in range(11):
+            (place.source / f"folder{number % 3}" / f"file{number}").unlink(missing_ok=True)
+    policy = {"repository": "main", "hosts": ["web*"], "paths": [str(hollow)], "rpo_hours": 9000.0}
+    checks = ("backup.snapshot.path_missing", "backup.snapshot.shrunk")
+
+    def looked(host: Host | None = None) -> tuple[Result, dict[str, tuple[set[str], set[str]]]]:
+        result = place.look(host, policies=[policy])
+        hosts: dict[str, tuple[set[str], set[str]]] = {}
+        for check in checks:
+            found = {one["subject"] for one in result["findings"] if one["check"] == check}
+            covered = {entry["subject"] for entry in result["coverage"] if entry["check"] == check}
+            hosts[check] = (
+                {name for name in names if any(f" {name}" in subject for subject in found)},
+                {name for name in names if any(f" {name}" in subject for subject in covered)},
+            )
+        return result, hosts
+
+    result, hosts = looked()
+    assert result.told() == [checks[0]] * 5 + [checks[1]] * 5
+    assert hosts == {check: (set(names), set(names)) for check in checks}
+    # Where there is time for two only, the others are not covered: their tickets stay, and they have their turn.
+    monkeypatch.setattr(info, "TURN", 2)
+    clock = itertools.count(0, 10_000)
+    monkeypatch.setattr(info, "monotonic", lambda: next(clock))
+    seen: dict[str, set[str]] = {check: set() for check in checks}
+    for day in range(8):
+        result, hosts = looked(Later(day))
+        assert set(result.told()) == set(checks)
+        for check in checks:
+            found, covered = hosts[check]
+            assert len(found) == 2 and found == covered
+            assert check in {entry["check"] for entry in result["not_applicable"]}
+            seen[check] |= found
+        if all(one == set(names) for one in seen.values()):
+            break
+    assert seen == {check: set(names) for check in checks}
+    # Where a round takes too long, that is told, with what to raise.
+    monkeypatch.setattr(info, "ROUND", 2)
+    told = [one for one in looked()[0]["findings"] if one["check"] == "backup.check.not_run"]
+    assert [one["subject"] for one in told] == list(checks)
+    assert "of 5 series in main only 2 could be" in told[0]["summary"]
+    assert "backup_review_look_timeout" in told[0]["remedy"]
+
+
+def test_a_policy_that_fits_nothing_is_told(place: Place) -> None:
+    place.backup(0.1, "--tag", "nightly")
+    policies = [
+        {"repository": "main", "rpo_hours": 26.0},
+        {"repository": "ofsite", "rpo_hours": 1.0, "paths": ["/nowhere"], "keep": {"daily": 14}},
+        {"repository": "main", "tags": ["nightli"], "rpo_hours": 1.0},
+    ]
+    result = place.look(policies=policies)
+    assert result.told() == ["backup.policy.unmatched"] * 2
+    assert [one["subject"] for one in result["findings"]] == ["repository: ofsite", "repository: main, tags: nightli"]
+    first, second = result["findings"]
+    assert "agreed is rpo_hours: 1.0" in first["evidence"] and "there is the repository main" in first["evidence"]
+    assert any("tags nightly" in line for line in second["evidence"])
+    # It is another module's.
+    elsewhere = place.look(policies=policies[:2], elsewhere=["ofsite"])
+    assert elsewhere["findings"] == []
+    healthy = place.look(policies=policies[:1])
+    assert healthy["findings"] == [] and healthy.covers("backup.policy.unmatched")
+
+
 def test_all_snapshots_are_deleted(whole: Made) -> None:
     result = Place(whole.damage("all_snapshots_deleted")).look()
     assert result.told() == ["backup.snapshot.none"]
@@ -277,6 +365,35 @@ def test_one_of_two_sources_is_missing(restic: Path, tmp_path: Path) -> None:
     # It was meant.
     meant = place.look(exclusions=[{"path": str(other), "reason": "moved to the mail server"}])
     assert "backup.snapshot.path_missing" not in meant.told()
+
+
+@pytest.mark.parametrize("inside", ["", "source"])
+def test_relative_paths_are_found_where_they_lie(restic: Path, tmp_path: Path, inside: str) -> None:
+    """``cd …; restic backup .``, and ``restic backup source hollow``: their trees lack what is above."""
+    place = new_place(restic, tmp_path / "deep")
+    hollow = place.source.parent / "hollow"
+    hollow.mkdir()
+    time.sleep(2.2)  # what is as old as the backup may be younger, and is not held against it
+    where = (place.source.parent, "source", "hollow") if inside else (place.source, ".")
+    words = ["--repo", str(place.made.folder), "backup", *map(str, where[1:]), "--exclude", "*.tmp"]
+    done = subprocess.run(
+        [str(place.made.program), *words],
+        env={"RESTIC_PASSWORD": PASSWORD, "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        cwd=where[0],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    good = [str(place.source), str(place.source / "folder1"), str(place.source / "folder2" / "file*")]
+    result = place.look(policies=[{"repository": "main", "paths": good}])
+    assert result["findings"] == []
+    assert result.covers("backup.snapshot.path_missing", f"main {HERE}")
+    assert "backup.snapshot.incomplete" in {entry["check"] for entry in result["coverage"]}
+    # What is missing is told by its place on the host; what stands elsewhere in the tree is not taken for it.
+    bad = [str(place.source / "folder9"), "/folder1", str(place.source / "*.sql"), *([str(hollow)] if inside else [])]
+    one = place.look(policies=[{"repository": "main", "paths": bad}]).one("backup.snapshot.path_missing")
+    assert one["facts"] == {"missing": bad[:3], "empty": bad[3:]}
 
 
 def test_an_empty_mount(restic: Path, tmp_path: Path) -> None:

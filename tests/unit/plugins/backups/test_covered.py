@@ -18,7 +18,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.gather
     processes,
     volumes,
 )
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.info import review
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.info import TURN, review, turn
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.judge_covered import (
     Covered,
     Sources,
@@ -237,6 +237,24 @@ def test_every_sqlite_database_is_looked_for() -> None:
     }
     fake = host(files=files)
     assert len([one for one in databases(fake, processes(fake)) if one.engine == "sqlite"]) == 251
+
+
+@pytest.mark.parametrize("every", [1, 2, 7, 14, 28, 30, 31])
+@pytest.mark.parametrize("count", [13, 24, 60, 84, 96])
+def test_every_series_has_its_turn_whatever_the_days_between_two_runs(every: int, count: int) -> None:
+    members = list(range(count))
+    assert sorted(turn(members, 1_790_000_000.0)) == members
+    for begin in range(5):
+        seen: set[int] = set()
+        runs = 0
+        while len(seen) < count:
+            seen.update(turn(members, 1_790_000_000.0 + (begin + runs * every) * 86_400)[:TURN])
+            runs += 1
+        assert runs <= 3 * -(-count // TURN), (begin, runs)
+
+
+def test_nothing_has_a_turn_of_nothing() -> None:
+    assert turn([], 1_790_000_000.0) == []
 
 
 def test_where_a_dump_is_may_be_said() -> None:

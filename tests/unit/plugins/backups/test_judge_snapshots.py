@@ -4,13 +4,19 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.contents import DUMP, Contents, vanished
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.discover_model import Access, Job, Place
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.judge_paths import pattern_that_excludes
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.gather_sources import LEFT, left_out
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.judge_paths import (
+    judge_left_out,
+    pattern_that_excludes,
+)
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.judge_snapshots import (
     Seen,
     judge_policies,
@@ -25,6 +31,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.option
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic_parse import Lock
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.series import DAY, HOUR, group
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review, contract_errors
+from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 
 NOW = 1_790_000_000.0
 
@@ -265,6 +272,31 @@ def test_which_pattern_leaves_a_path_out(path: str, patterns: tuple[str, ...], b
 )
 def test_what_looks_like_a_dump(name: str, dump: bool) -> None:
     assert (DUMP.fullmatch(name) is not None) is dump
+
+
+def test_what_the_live_tree_has_is_counted_and_what_needs_no_backup_hides_nothing(tmp_path: Path) -> None:
+    names = [f"a_cache{number}" for number in range(250)] + [f"b_dump{number}.sql" for number in range(250)]
+    names += [f"lost{number}" for number in range(250)] + ["kept"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "a_folder").mkdir()
+    place = "/" + tmp_path.name
+    one = snapshot(0, str(tmp_path))._replace(time=time.time() + 100, excludes=("*.sql", "a_folder"))
+    there = {hash(f"{place}/kept")}
+    made = left_out(
+        Host(), one, there, 5000, places={str(tmp_path): place}, needless=lambda path: "/a_cache" in path and "a reason"
+    )
+    assert (made.total, made.whole) == (500, True)
+    assert [sum(bool(left.excluded_by) is dump for left in made.left) for dump in (True, False)] == [LEFT, LEFT]
+    assert not left_out(Host(), one, there, 100, places={str(tmp_path): place}).whole
+    # Where it lies cannot be told: nothing is missing, and not all was looked at.
+    assert left_out(Host(), one, there, 5000, places={str(tmp_path): None}) == ([], 0, False)
+    review = Review("backup")
+    (standing,) = standings(seen([one]), group([one], ["host", "paths"]), [], defaults(), NOW)
+    judge_left_out(review, seen([one]), standing, made.left, made.total, ("not all was looked at", "Look."))
+    (found,) = review.findings
+    assert "leaves out 500 that were there" in found["summary"] and found["facts"]["count"] == 500
+    assert review.coverage == [] and review.skipped[0]["why"] == "not all was looked at"
 
 
 def tree(wanted: list[str], paths: list[str], *entries: str) -> Contents:
