@@ -25,7 +25,8 @@ description:
     line, indexes (amcheck), rows and structure against a baseline or the live server, the age of what is in it, and
     the answers to queries; it measures how long the restore takes.
   - In check mode it tells what it would restore and how much room that takes, and restores nothing.
-  - Tried with PostgreSQL 15 and pgBackRest 2.44 (Debian 12). Versions 10 to 18 are meant to work.
+  - Tried with PostgreSQL 15 and pgBackRest 2.44 (Debian 12), and with PostgreSQL 17. Versions 10 to 18 are meant to
+    work.
 author:
   - Upkeep contributors (@upkeep)
 extends_documentation_fragment:

@@ -140,7 +140,7 @@ def postgresql(script: str, what: str, runs: int) -> list[Row]:
             default.sql('CREATE ROLE app; CREATE ROLE "Read Only"')
             words = [sys.executable, "-c", _PG_RESTORE, str(default.bin), str(default.socket), str(dump)]
             told = f"{what}, {int(size) / 1e6:.0f} MB, dump {os.path.getsize(dump) / 1e6:.0f} MB"
-            return compared("postgresql", "pg_restore -j1", words, scratch, dump, told, runs)
+            return compared("postgresql", "pg_restore -j1", words, scratch, dump, told, runs, 1.0)
         finally:
             default.stop()
 
@@ -155,12 +155,15 @@ def mariadb(runs: int) -> list[Row]:
             dump.write_bytes(server.dump("shop"))
             words = [sys.executable, "-c", _MARIADB, server.socket, str(dump)]
             told = f"three tables, dump {os.path.getsize(dump) / 1e6:.0f} MB"
-            return compared("mysql", "mariadb < dump", words, scratch, dump, told, runs)
+            # One session loads it either way: what the test adds is its server's start and its checks.
+            return compared("mysql", "mariadb < dump", words, scratch, dump, told, runs, None)
         finally:
             server.stop()
 
 
-def compared(engine: str, name: str, words: list[str], scratch: Path, dump: Path, told: str, runs: int) -> list[Row]:
+def compared(
+    engine: str, name: str, words: list[str], scratch: Path, dump: Path, told: str, runs: int, aim: float | None
+) -> list[Row]:
     ours = Contender(f"{engine} test", lambda: [sys.executable, "-c", _OURS, engine, str(scratch), str(dump)], env=ENV)
     bare = Contender(name, lambda: words, env=ENV)
     # What others wrote to the disk before is not to be paid for by the first of them that waits for it.
@@ -169,7 +172,7 @@ def compared(engine: str, name: str, words: list[str], scratch: Path, dump: Path
     detail = f"{ours.median('wall'):.2f} s against {bare.median('wall'):.2f} s: {told}"
     memory = f"{ours.median('peak') / 1e6:.0f} MB"
     return [
-        Row(f"{ours.name} / {name}", ratio(ours, bare), 1.0, detail),
+        Row(f"{ours.name} / {name}", ratio(ours, bare), aim, detail),
         Row(f"{ours.name}, memory", ours.median("peak") / bare.median("peak"), None, memory),
     ]
 

@@ -158,7 +158,7 @@ def plain(
     )
     argv = server.psql(database, server.admin if trusted else LOADER, "-v", "ON_ERROR_STOP=0", "-f", "-")
     argv[0] = program.path("psql")
-    complaints = _Complaints(loaded, change.shift)
+    complaints = _Complaints(loaded, change.origin)
     reader = flow.pour(change)
     try:
         with open(os.devnull, "wb") as nowhere:
@@ -214,9 +214,9 @@ def _encoding(head: bytes) -> str:
 class _Complaints:
     """Makes errors of the lines that psql and pg_restore print, with the line of detail and the object."""
 
-    def __init__(self, loaded: Loaded, shift: int = 0) -> None:
+    def __init__(self, loaded: Loaded, origin: Callable[[int], int] = int) -> None:
         self.loaded = loaded
-        self.shift = shift
+        self.origin = origin
         self._held: sql.LoadError | None = None
         self._entry = ""
 
@@ -229,10 +229,12 @@ class _Complaints:
             self.end()
             self._entry = found[1]
             return
-        error = sql.load_error(text, self.shift)
+        error = sql.load_error(text)
         if error is not None:
             self.end()
-            self._held = error._replace(text=error.text + (" [%s]" % self._entry if self._entry else ""))
+            self._held = error._replace(
+                line=self.origin(error.line), text=error.text + (" [%s]" % self._entry if self._entry else "")
+            )
             self._entry = ""
         elif self._held is not None and text.startswith("DETAIL:"):
             self._held = self._held._replace(text="%s (%s)" % (self._held.text, text[len("DETAIL:") :].strip()))
@@ -281,7 +283,9 @@ class Reader:
             right = "-all,+dac_read_search"
             self.prefix = [
                 *(setpriv, "--reuid=%d" % entry.pw_uid, "--regid=%d" % entry.pw_gid, "--clear-groups"),
-                *("--inh-caps=" + right, "--ambient-caps=" + right, "--bounding-set=" + right, "--no-new-privs", "--"),
+                *("--inh-caps=" + right, "--ambient-caps=" + right, "--bounding-set=" + right, "--no-new-privs"),
+                # pg_restore 16 looks for packed files by access(2), which else forgets the right of who is not root.
+                *("--securebits=+no_setuid_fixup", "--"),
             ]
 
 

@@ -6,16 +6,17 @@
 psql obeys lines of a dump that begin with a backslash; ``\\!`` runs programs (CVE-2025-8714). So psql is put into its
 restricted mode by a key that no dump can know, and itself refuses every such command, wherever in the SQL it hides.
 Three commands that pg_dump writes are taken out before: ``\\restrict`` and ``\\unrestrict``, and ``\\connect NAME``,
-which becomes one line of ours that leaves the restricted mode, connects to that database of the same server, and enters
-it again.
+which becomes three lines of ours: leave the restricted mode, connect to that database of the same server, enter it
+again. (On one line, psql takes what follows for a part of the key: 17.11 does, 15.18 did not.)
 
 Should a dump place such a line where psql does not read commands (in a string, in data), psql reads none of the three
-words of ours there either; and where it obeys the first it obeys the last, as the name between cannot end the line or
-its quotes. Pure.
+of ours there either; and where it obeys the first it obeys the last, as the name between cannot end its line or its
+quotes. Pure.
 """
 
 from __future__ import annotations
 
+import bisect
 import re
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ _GLOBALS_LIMIT = 16 << 20
 
 
 class PlainFilter:
-    """The change for dump_stream.Flow.pour. Lines keep their numbers, shifted by :attr:`shift`.
+    """The change for dump_stream.Flow.pour. :meth:`origin` has the numbers of the dump's own lines.
 
     ``key``: letters and digits that nobody can guess; empty: the dump is trusted, and psql is not restricted.
     ``on_sql`` is called with the SQL between the data, before psql gets it, in pieces that end with a line.
@@ -52,7 +53,10 @@ class PlainFilter:
         on_globals: Callable[[bytes], None] | None = None,
     ) -> None:
         self.key = key.encode("ascii")
-        self.shift = 1 if key else 0
+        self._passed = 0
+        """Lines that psql was given."""
+        self._added: list[int] = []
+        """Where psql was given three lines for one: the number of the first."""
         self.on_sql = on_sql
         self.on_connect = on_connect
         self.on_globals = on_globals
@@ -66,6 +70,19 @@ class PlainFilter:
 
     def __call__(self, block: bytes) -> bytes:
         """The bytes that go to psql for these bytes of the dump; for none, what is left at its end."""
+        made = self._change(block)
+        self._passed += made.count(b"\n")
+        return made
+
+    def origin(self, line: int) -> int:
+        """The line of the dump from which a line came that psql was given; 0 of one that is ours."""
+        place = bisect.bisect_left(self._added, line)
+        ours = 2 * place + (1 if self.key else 0)
+        if place and line - self._added[place - 1] == 1:
+            ours -= 1
+        return max(0, line - ours)
+
+    def _change(self, block: bytes) -> bytes:
         out: list[bytes] = []
         if not self._started:
             self._started = True
@@ -171,5 +188,6 @@ class PlainFilter:
         self.on_connect(name)
         quoted = b'\\connect "%s"' % name.encode("utf-8", "surrogateescape")
         if self.key:
-            quoted = b"\\unrestrict %s %s \\restrict %s" % (self.key, quoted, self.key)
+            self._added.append(self._passed + sum(part.count(b"\n") for part in out) + 1)
+            quoted = b"\\unrestrict %s\n%s\n\\restrict %s" % (self.key, quoted, self.key)
         out.append(quoted + b"\n")

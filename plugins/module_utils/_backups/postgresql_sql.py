@@ -229,11 +229,11 @@ _RESTORE = re.compile(r"pg_restore: (?:error|fatal): (.*)")
 _RESTORE_OLD = re.compile(r"pg_restore: \[[^\]]*\] (.*)")
 
 
-def load_error(line: str, shift: int = 0) -> LoadError | None:
-    """The complaint in a line of what psql or pg_restore print, or None. ``shift``: lines that we sent first."""
+def load_error(line: str) -> LoadError | None:
+    """The complaint in a line of what psql or pg_restore print, or None; its line is one of what psql was given."""
     found = _PSQL.match(line)
     if found:
-        return LoadError(kind(found[2]), max(0, int(found[1]) - shift), found[2])
+        return LoadError(kind(found[2]), int(found[1]), found[2])
     found = _RESTORE.match(line) or _RESTORE_OLD.match(line)
     if found:
         return LoadError(kind(found[1]), 0, found[1])

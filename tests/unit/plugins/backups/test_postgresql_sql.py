@@ -53,29 +53,29 @@ def test_the_extensions() -> None:
 @pytest.mark.parametrize(
     ("line", "kind", "number"),
     [
-        ('psql:<stdin>:12: ERROR:  role "app" does not exist', "role", 11),
-        ('psql:<stdin>:12: ERROR:  relation "a" does not exist', "absent", 11),
-        ("psql:<stdin>:3: error: backslash commands are restricted; only \\unrestrict is allowed", "restricted", 2),
+        ('psql:<stdin>:12: ERROR:  role "app" does not exist', "role", 12),
+        ('psql:<stdin>:12: ERROR:  relation "a" does not exist', "absent", 12),
+        ("psql:<stdin>:3: error: backslash commands are restricted; only \\unrestrict is allowed", "restricted", 3),
         (
             'psql:<stdin>:9: ERROR:  insert or update on table "o" violates foreign key constraint "o_fk"',
             "constraint",
-            8,
+            9,
         ),
-        ('psql:<stdin>:9: ERROR:  could not create unique index "a_pkey"', "constraint", 8),
-        ('psql:<stdin>:9: ERROR:  extension "postgis" is not available', "extension", 8),
-        ("psql:<stdin>:9: ERROR:  permission denied for language c", "permission", 8),
-        ('psql:<stdin>:9: ERROR:  unrecognized configuration parameter "transaction_timeout"', "version", 8),
-        ('psql:<stdin>:9: ERROR:  syntax error at or near "SELEC"', "syntax", 8),
+        ('psql:<stdin>:9: ERROR:  could not create unique index "a_pkey"', "constraint", 9),
+        ('psql:<stdin>:9: ERROR:  extension "postgis" is not available', "extension", 9),
+        ("psql:<stdin>:9: ERROR:  permission denied for language c", "permission", 9),
+        ('psql:<stdin>:9: ERROR:  unrecognized configuration parameter "transaction_timeout"', "version", 9),
+        ('psql:<stdin>:9: ERROR:  syntax error at or near "SELEC"', "syntax", 9),
         ("pg_restore: error: could not read from input file: end of file", "cut", 0),
         ("pg_restore: error: could not uncompress data: (null)", "cut", 0),
         ("pg_restore: error: unsupported version (1.16) in file header", "version", 0),
         ("psql: error: connection to server on socket failed", "gone", 0),
-        ("psql:<stdin>:9: FATAL:  terminating connection due to administrator command", "gone", 8),
-        ("psql:<stdin>:9: ERROR:  could not extend file: No space left on device", "room", 8),
+        ("psql:<stdin>:9: FATAL:  terminating connection due to administrator command", "gone", 9),
+        ("psql:<stdin>:9: ERROR:  could not extend file: No space left on device", "room", 9),
     ],
 )
 def test_complaints_are_told_apart(line: str, kind: str, number: int) -> None:
-    error = sql.load_error(line, 1)
+    error = sql.load_error(line)
     assert error is not None
     assert (error.kind, error.line) == (kind, number)
 
