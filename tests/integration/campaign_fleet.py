@@ -11,7 +11,6 @@ While ``dead`` is there, it does not answer.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -191,15 +190,35 @@ class Fleet(Rig):
 
     def begin(self, *words: str) -> subprocess.Popen[bytes]:
         """`upkeep campaign …` as a process in the background."""
-        log = (self.folder / "background.log").open("ab")
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "upkeep", "campaign", *words],
+        return self._process("background.log", "campaign", *words)
+
+    def begin_scheduler(self) -> subprocess.Popen[bytes]:
+        """`upkeep scheduler` as a process."""
+        return self._process("scheduler.log", "scheduler")
+
+    def _process(self, log: str, *words: str) -> subprocess.Popen[bytes]:
+        with (self.folder / log).open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "upkeep", *words],
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    def upkeep(self, *words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+        """As the rig's; a whole campaign takes longer than a run."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "upkeep", *map(str, words)],
             cwd=self.folder,
-            env=self.environment(),
+            env=self.environment(**more),
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
 
 
@@ -209,11 +228,3 @@ def wait_until(what: Callable[[], bool], why: str) -> None:
     while not what():
         assert time.monotonic() < deadline, why
         time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there, and no zombie."""
-    try:
-        return os.stat(f"/proc/{pid}") is not None and Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
-    except OSError:
-        return False

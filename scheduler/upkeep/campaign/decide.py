@@ -291,7 +291,8 @@ def _must_stop(campaign: Campaign) -> str:
     if campaign.failures > campaign.allowed:
         bad = [host for host in campaign.hosts if host.failed]
         named = ", ".join(host.name for host in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-        return f"{len(bad)} failed ({named}), {campaign.allowed} may (max_failures: {campaign.spec.max_failures})"
+        may = campaign.allowed or "none"
+        return f"{len(bad)} failed ({named}), {may} may (max_failures: {campaign.spec.max_failures})"
     for number, ring in enumerate(campaign.spec.rings):
         hosts = [host for host in campaign.hosts if host.ring == number]
         bad = [host for host in hosts if host.failed]

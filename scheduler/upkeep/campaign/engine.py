@@ -149,7 +149,7 @@ class Engine:
             return Working(step)
         if row is not None and row.recorded is None and row.state == "finished":
             if not _is_left(row, now):
-                return Working(step, "its results are being kept")
+                return Working(step)  # its results are being kept
             self._record(row, now)
         self._learn(step, now)
         return Learned(step)
@@ -158,7 +158,7 @@ class Engine:
         """Its process has not registered its run: it waits for a lock, or has died before it could."""
         child = self._children.get(step.id)
         if child is not None and child.poll() is None:
-            return Working(step, "it waits for what another run holds")
+            return Working(step, carry.log_of(self.config, step.id))  # for whom it waits
         if step.launched is not None and abs(now - step.launched) < BEGIN_WITHIN:
             return Working(step, carry.log_of(self.config, step.id) if child is not None else "")
         with self._store.database.write() as connection:

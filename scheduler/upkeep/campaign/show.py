@@ -154,7 +154,7 @@ def _how(out: Any, config: Config, kept: Kept, batches: Sequence[tuple[int, list
     parts = [
         f"{render.count(len(batches), 'batch', 'batches')} in {render.count(len(used), 'ring')}",
         about + (f", {shown(soaks)} of it soak" if soaks else ""),
-        f"it stops when more than {campaign.allowed} of {sum(host.ring is not None for host in campaign.hosts)} fail",
+        "it stops when " + (f"more than {campaign.allowed} of them fail" if campaign.allowed else "a host fails"),
     ]
     if spec.windows:
         parts.append(f"batches begin within {' or '.join(spec.windows)}")
@@ -194,7 +194,8 @@ def status(store: Store, config: Config, kept: Kept) -> None:
     out.print(render.text(f"Campaign {kept.number}, {kept.name}: {state}{why}", COLOURS.get(campaign.state, "bold")))
     counts = {name: sum(host.state == name for host in members) for name in model.HOST_STATES}
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
-    out.print(render.text(f"{render.count(len(members), 'host')}: {told or 'none'}; {campaign.allowed} may fail"))
+    may = campaign.allowed or "none"
+    out.print(render.text(f"{render.count(len(members), 'host')}: {told or 'none'}; {may} may fail"))
     with store.database.read() as connection:
         step = campaigns.open_step(connection, kept.number)
         undo = [one for one in campaigns.undo_of(connection, kept.number) if one.cleared is None]

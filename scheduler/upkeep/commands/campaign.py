@@ -157,9 +157,7 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
         with store.database.write() as connection:
             campaigns.forget(connection, number)
         raise
-    if not any(host.ring is not None for host in kept.campaign.hosts) and any(
-        host.state == model.LEFT_OUT for host in kept.campaign.hosts
-    ):
+    if not any(host.plan for host in kept.campaign.hosts):
         left = [f"{host.name}: {host.why}" for host in kept.campaign.hosts if host.state == model.LEFT_OUT]
         raise UpkeepError(
             f"no host of the campaign {spec.name} could be planned",
