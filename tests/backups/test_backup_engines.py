@@ -175,6 +175,22 @@ def test_an_old_newest_archive_is_stale_and_none_is_told(borg: Borg) -> None:
     assert not any("restic" in one["remedy"] for one in [*stale["findings"], *none["findings"]])
 
 
+def test_a_policy_for_it_that_fits_nothing_is_told(borg: Borg) -> None:
+    fits = {"repository": "off*", "rpo_hours": 26, "paths": ["/etc"]}
+    policies = [
+        fits,
+        {"repository": "offsite", "host": "nobody", "rpo_hours": 1},
+        {"repository": "restic", "host": "x"},
+    ]
+    told = asked("info", borg.params(), policies=policies)
+    assert [(one["check"], one["subject"]) for one in told["findings"]] == [
+        ("backup.policy.unmatched", "repository: offsite, host: nobody")
+    ]
+    # That names are not looked for here is not passed over.
+    assert "backup.snapshot.path_missing" in {entry["check"] for entry in told["not_applicable"]}
+    assert asked("info", borg.params(), policies=[fits])["findings"] == []
+
+
 def test_paths_that_match_nothing(borg: Borg, place: Path) -> None:
     result = asked("restore", borg.params(), scratch=str(place), paths=["/nowhere"])
     assert result.checks() == ["backup.restore.nothing_restored"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .._host import Host
     from .model import Snapshot
+    from .series import Series
     from .verify_walk import Seen as Walked
 
 REMEDIES = {
@@ -50,12 +51,15 @@ def info(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     made = Review("backup")
     names = [*options["hosts"], *own_names(host)]
     told, series = [], []
+    judged: dict[str, list[Series]] = {}
+    closed: list[str] = []
     for params in options["repositories"]:
         engine = make(host, params, options)
         one: dict[str, Any] = {"name": engine.name, "engine": params["engine"], "opened": False, "fault": None}
         told.append(one)
         snapshots = _asked(made, engine, one)
         if snapshots is None:
+            closed.append(engine.name)
             continue
         one["snapshots"] = len(snapshots)
         seen = Seen(engine.name, engine.shown, one["version"], None, tuple(snapshots), ())
@@ -65,6 +69,12 @@ def info(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
             # The judges are shared, and speak of restic where they say what to do.
             finding["remedy"] = REMEDIES.get(finding["check"], REMEDIES[""])
         series += [judge_snapshots.told(seen, standing) for standing in stood]
+        judged[engine.name] = [standing.series for standing in stood]
+        if any(standing.policy.paths for standing in stood):
+            made.skip("backup.snapshot.path_missing", "names in %s are not listed, nor looked for" % engine.name)
+    judge_snapshots.judge_policies(
+        made, judge_snapshots.policies_naming((*judged, *closed), options["policies"]), judged, closed
+    )
     return {**plain({"repositories": told, "series": series}), **made.result()}
 
 
