@@ -396,6 +396,12 @@ def _exposure_finding(reviewed: Review, cve: str, told: Mapping[str, Any], plan:
         reviewed.covered("patch.exposure.exposed", cve)
         return
     lines = ["%s %s: %s" % (p["name"], p["installed"], _patch_of(p)) for p in told["packages"]]
+    names = {p["name"] for p in told["packages"]}
+    lines += [
+        "%s is left out of the plan, %s: %s" % (entry["name"], entry["why"].replace("_", " "), entry["reason"])
+        for entry in plan.get("left_out", [])
+        if entry["name"].partition(":")[0] in names and entry["why"] != "not_selected"
+    ]
     patch = any(p["candidate"] for p in told["packages"])
     summary = "This host is exposed to %s%s: %s." % (
         cve, ", which is known to be exploited" if told.get("known_exploited") else "", told["why"],

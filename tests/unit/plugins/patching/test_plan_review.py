@@ -272,6 +272,13 @@ def test_named_cves_by_the_source_package() -> None:
     ]
     assert covered(result, "patch.exposure.exposed", "CVE-2026-0002")
     assert not covered(result, "patch.exposure.exposed", "CVE-2026-0003")
+    excluded = [{"name": "openssl", "reason": "the vendor says no", "until": ""}]
+    result = planned(host, select="cves", cves=cves[:1], vulnerabilities=sent, exclude=excluded)
+    assert steps(result) == [] and result["exposure"]["CVE-2026-0001"]["state"] == "exposed"
+    assert result["findings"][0]["evidence"] == [
+        "openssl 3.0.19-1: fixed in 3.0.22-1+s, 3.0.22-1 can be had",
+        "openssl is left out of the plan, excluded: the vendor says no",
+    ]
 
 
 # -- what apt prints ------------------------------------------------------------
