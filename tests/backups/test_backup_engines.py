@@ -177,11 +177,8 @@ def test_an_old_newest_archive_is_stale_and_none_is_told(borg: Borg) -> None:
 
 def test_a_policy_for_it_that_fits_nothing_is_told(borg: Borg) -> None:
     fits = {"repository": "off*", "rpo_hours": 26, "paths": ["/etc"]}
-    policies = [
-        fits,
-        {"repository": "offsite", "host": "nobody", "rpo_hours": 1},
-        {"repository": "restic", "host": "x"},
-    ]
+    lost = {"repository": "offsite", "host": "nobody", "rpo_hours": 1}
+    policies = [fits, lost, {"repository": "restic", "host": "x"}]
     told = asked("info", borg.params(), policies=policies)
     assert [(one["check"], one["subject"]) for one in told["findings"]] == [
         ("backup.policy.unmatched", "repository: offsite, host: nobody")

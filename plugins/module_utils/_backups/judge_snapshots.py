@@ -139,11 +139,8 @@ def _fits(policy: Mapping[str, Any], series: Series) -> bool:
 def policies_naming(names: Iterable[str], policies: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The policies that are for one of these repositories, and not for whatever there is."""
     names = list(names)
-    return [
-        one
-        for one in policies
-        if _repository(one) != "*" and any(fnmatchcase(name, _repository(one)) for name in names)
-    ]
+    named = [one for one in policies if _repository(one) != "*"]
+    return [one for one in named if any(fnmatchcase(name, _repository(one)) for name in names)]
 
 
 def judge_policies(
