@@ -302,7 +302,8 @@ missing:
 exposure:
   description:
     - Of each of O(cves) whether this host is C(exposed), C(patched), C(not_installed) or C(not_known), and why, and the
-      packages it is exposed by. An empty C(candidate) means that no repository of this host has a patch yet.
+      packages it is exposed by. An empty C(candidate) means that no repository of this host has a patch yet; C(reboot)
+      is there, and true, when a kernel with the fix is installed and does not run yet.
   returned: when O(cves) are named
   type: dict
   sample:
