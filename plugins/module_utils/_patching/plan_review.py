@@ -153,6 +153,14 @@ class _Work:
         self.plan = self._planned(resolved)
         return None
 
+    def looked_at_all_removals(self) -> bool:
+        """Whether no update is left, beside those that were tried, that could remove a package."""
+        known = self.known
+        if self.options["select"] == "all":
+            return True
+        doubtful = any(update.kept_back not in ("", "needs new packages") for update in known.updates)
+        return not doubtful and not known.removals and known.kept_back_problem is None
+
     def _resolve_apt(self) -> Resolved:
         from . import plan_apt
 
@@ -307,18 +315,7 @@ def _journals(host: Host) -> list[dict[str, Any]]:
 def _tell(reviewed: Review, result: dict[str, Any], work: _Work, options: Mapping[str, Any]) -> None:
     """The findings of a plan that was made."""
     plan = result["plan"]
-    with reviewed.check("patch.plan.would_remove"):
-        for entry in plan["left_out"]:
-            if entry["why"] != "would_remove":
-                continue
-            what = "%s -> %s: %s" % (entry["from"], entry["to"], entry["reason"]) if entry["to"] else entry["reason"]
-            reviewed.found(
-                "patch.plan.would_remove", entry["name"], "medium",
-                "%s is left out of the plan: %s." % (entry["name"], entry["reason"]),
-                [what],
-                "Look at what would go; to let it, plan with allow_removals: true.",
-                {"from": entry["from"], "to": entry["to"], "security": entry["security"]},
-            )  # fmt: skip
+    _tell_removals(reviewed, plan, work)
     with reviewed.check("patch.plan.exclusion_expired"):
         for exclusion in work.selection.expired:
             reviewed.found(
@@ -346,6 +343,25 @@ def _tell(reviewed: Review, result: dict[str, Any], work: _Work, options: Mappin
                 "Look at the differences, and approve the plan of now: %s." % plan["id"],
                 {"approved": approved["id"], "now": plan["id"], "differences": lines[:40]},
             )  # fmt: skip
+
+
+def _tell_removals(reviewed: Review, plan: Mapping[str, Any], work: _Work) -> None:
+    check = "patch.plan.would_remove"
+    for entry in plan["left_out"]:
+        if entry["why"] != "would_remove":
+            continue
+        what = "%s -> %s: %s" % (entry["from"], entry["to"], entry["reason"]) if entry["to"] else entry["reason"]
+        reviewed.found(
+            check, entry["name"], "medium",
+            "%s is left out of the plan: %s." % (entry["name"], entry["reason"]),
+            [what],
+            "Look at what would go; to let it, plan with allow_removals: true.",
+            {"from": entry["from"], "to": entry["to"], "security": entry["security"]},
+        )  # fmt: skip
+    # A plan of some updates did not look at the others: it must not resolve what a plan of all found.
+    subjects = ["*"] if work.looked_at_all_removals() else [wanted.name for wanted in work.selection.wanted]
+    for subject in subjects:
+        reviewed.covered(check, subject)
 
 
 def _since(

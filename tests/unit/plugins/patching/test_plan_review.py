@@ -15,7 +15,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._host import AS
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import apt_parse, plan_model, plan_options
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.plan_review import review
 from tests.unit.fake_host import NOW
-from tests.unit.plugins.patching.debian import DAY, MAIN, SECURITY, Deb, DebianHost, in_release
+from tests.unit.plugins.patching.debian import DAY, MAIN, SECURITY, Deb, DebianHost, in_release, plan
 
 RELEASE = "/var/lib/apt/lists/deb.example.org_debian-security_dists_bookworm-security_InRelease"
 QUIET = [Deb("bash"), Deb("apt", "2.6.1")]
@@ -147,6 +147,18 @@ def test_removals_are_refused_and_the_others_are_planned() -> None:
     allowed = planned(host, allow_removals=True)
     assert sorted(steps(allowed)) == ["exim4 4.96-1>", "nginx 1.22-1>1.22-2", "openssl 3.0.19-1>3.0.22-1"]
     assert checks(allowed) == []
+
+
+def test_a_plan_of_some_updates_does_not_speak_for_the_removals_of_the_others() -> None:
+    check = "patch.plan.would_remove"
+    assert covered(planned(PlanHost([FIX, NEWS])), check, "*"), "a full upgrade removes nothing"
+    full = plan(["openssl", "bash"], removed=["exim4"])
+    host = PlanHost([FIX, NEWS, Deb("exim4")], answers={"dist-upgrade": full, "upgrade": plan(["openssl"], ["bash"])})
+    some = planned(host)
+    assert covered(some, check, "openssl") and not covered(some, check, "*")
+    assert covered(planned(host, select="all"), check, "*")
+    broken = PlanHost([FIX, NEWS], answers={"dist-upgrade": Ran(100, "", "E: held broken packages")})
+    assert not covered(planned(broken), check, "*"), "nobody knows"
 
 
 @pytest.mark.parametrize(
