@@ -20,7 +20,7 @@ from .._patching import apt_parse as parse
 from .._patching.model import Lock, Managed, Problem
 from . import apt_output, repack, room
 from .files import place, sha256
-from .progress import key
+from .progress import DatabaseUnreadable, key
 from .transaction import Command
 
 if TYPE_CHECKING:
@@ -71,14 +71,14 @@ class Apt:
     def installed(self) -> tuple[dict[str, list[str]], dict[str, str]]:
         """The versions whose files are on the disk, and the packages that are half done with their state.
 
-        Raises ValueError when dpkg's status file cannot be believed.
+        Raises DatabaseUnreadable when dpkg's status file cannot be believed.
         """
         text = self.host.read("/var/lib/dpkg/status", STATUS_LIMIT)
         if text is None:
-            raise ValueError("/var/lib/dpkg/status cannot be read")
+            raise DatabaseUnreadable("/var/lib/dpkg/status cannot be read")
         packages, wrong = parse.parse_status(text)
         if wrong:
-            raise ValueError(wrong[0])
+            raise DatabaseUnreadable(wrong[0])
         found: dict[str, list[str]] = {}
         broken = {}
         for package in packages:
@@ -102,7 +102,7 @@ class Apt:
         """What is wrong with the package database, one sentence each. dpkg --audit ends with 0 over all of it."""
         try:
             _installed, broken = self.installed()
-        except ValueError as error:
+        except DatabaseUnreadable as error:
             return [str(error)]
         found = ["%s is %s" % entry for entry in sorted(broken.items())]
         number = self.unmerged()
@@ -114,7 +114,7 @@ class Apt:
         """What no command mends; empty when there is nothing of that kind."""
         try:
             self.installed()
-        except ValueError as error:
+        except DatabaseUnreadable as error:
             return str(error)
         return ""
 

@@ -21,7 +21,7 @@ from .._patching.gather_dnf import PID_FILES, RPM_LOCK, interpreter
 from .._patching.model import Lock, Managed, Problem
 from . import apt_output, dnf_output, dnf_work, room
 from .files import sha256
-from .progress import key
+from .progress import DatabaseUnreadable, key
 from .transaction import Command
 
 if TYPE_CHECKING:
@@ -63,11 +63,13 @@ class Dnf:
     def installed(self) -> tuple[dict[str, list[str]], dict[str, str]]:
         """The versions in rpm's database, and the packages that an interrupted transaction has left there twice.
 
-        Raises ValueError when the database cannot be read.
+        Raises DatabaseUnreadable when the database cannot be read.
         """
         ran = self.host.run(["rpm", "-qa", "--qf", _FORMAT], timeout=120, limit=_LIMIT)
         if ran.rc != 0 or not ran.out.strip():
-            raise ValueError("rpm's database cannot be read: %s" % (ran.err.strip().splitlines() or ["it is empty"])[0])
+            raise DatabaseUnreadable(
+                "rpm's database cannot be read: %s" % (ran.err.strip().splitlines() or ["it is empty"])[0]
+            )
         found = dnf_output.parse_installed(ran.out)
         doubled = {
             name: "installed more than once (%s)" % ", ".join(versions)
@@ -83,14 +85,14 @@ class Dnf:
         """What is wrong with the package database, one sentence each."""
         try:
             _installed, doubled = self.installed()
-        except ValueError as error:
+        except DatabaseUnreadable as error:
             return [str(error)]
         return ["%s is %s" % entry for entry in sorted(doubled.items())]
 
     def beyond_mending(self) -> str:
         try:
             self.installed()
-        except ValueError as error:
+        except DatabaseUnreadable as error:
             return str(error)
         return ""
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     """"name:arch" to the versions that are installed: rpm can have several of a kernel."""
 
 
+class DatabaseUnreadable(Exception):  # noqa: N818 - an outcome, told as a finding
+    """What is installed cannot be known: why."""
+
+
 def key(package: Mapping[str, Any]) -> str:
     """How the journal calls a package."""
     return "%s:%s" % (package["name"], package["arch"])

@@ -24,8 +24,11 @@ RESTART_TIMEOUT = 180.0
 """Seconds for one restart: systemd's own limits for stopping and starting are 90 s each."""
 SSH_UNITS = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket")
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,250}\.(?:service|socket)")
-_PROPERTIES = (
-    "--property=Id,Names,LoadState,ActiveState,SubState,Type,NRestarts,After,RefuseManualStop,Result,UnitFileState"
+_PROPERTIES = "--property=" + ",".join(
+    (
+        *("Id", "Names", "LoadState", "ActiveState", "SubState", "Type", "NRestarts", "After", "RefuseManualStop"),
+        *("Result", "UnitFileState", "NeedDaemonReload"),
+    )
 )
 
 
@@ -105,6 +108,8 @@ def carry_out(
     for other in others:
         did.add(other, "left", "it runs replaced code and belongs to no service")
     known = show(host, [*outdated, *watched])
+    if not check_mode and any(properties.get("NeedDaemonReload") == "yes" for properties in known.values()):
+        host.run(["systemctl", "daemon-reload"], timeout=90)  # a unit that is started anew starts from its new file
     for unit in order.ordered(outdated, {u: p.get("After", "").split() for u, p in known.items()}):
         why = "it runs replaced code (%s)" % ", ".join(outdated[unit][:3])
         if not wanted:
@@ -118,11 +123,13 @@ def carry_out(
         else:
             _restart(host, did, unit, why)
     if not check_mode:
-        _watch(host, did, sorted(set(watched)))
+        restarted = [service["unit"] for service in did.services if service["action"] == "restarted"]
+        _watch(host, did, sorted({*watched, *restarted}))
     return did
 
 
 def _restart(host: Host, did: Restarts, unit: str, why: str) -> None:
+    """Restart a unit. That it stays up is seen at the end, of all of them together."""
     if unit in order.SSH:
         error = sshd_error(host)
         if error:
@@ -131,12 +138,12 @@ def _restart(host: Host, did: Restarts, unit: str, why: str) -> None:
             return
     ran = host.run(["systemctl", "restart", "--", unit], timeout=RESTART_TIMEOUT)
     did.changed = True
-    error = stays_up(host, [unit]).get(unit, "")
-    if ran.rc != 0 and not error:
-        error = (ran.err.strip() or "systemctl restart ended with %s" % ran.rc).splitlines()[0]
-    if error:
-        did.failed[unit] = [error, *journal_of(host, unit)]
-    did.add(unit, "failed" if error else "restarted", error or why)
+    if ran.rc == 0:
+        did.add(unit, "restarted", why)
+        return
+    error = (ran.err.strip() or "systemctl restart ended with %s" % ran.rc).splitlines()[0]
+    did.failed[unit] = [error, *journal_of(host, unit)]
+    did.add(unit, "failed", error)
 
 
 def stays_up(host: Host, units: Sequence[str]) -> dict[str, str]:
@@ -147,8 +154,6 @@ def stays_up(host: Host, units: Sequence[str]) -> dict[str, str]:
     while host.now() < until:
         host.sleep(0.5)
         known = show(host, units)
-        if any(known.get(unit, {}).get("ActiveState") == "failed" for unit in units) and len(units) == 1:
-            break
     wrong = {}
     for unit in units:
         properties = known.get(unit, {})
@@ -161,7 +166,7 @@ def stays_up(host: Host, units: Sequence[str]) -> dict[str, str]:
 
 
 def _watch(host: Host, did: Restarts, units: list[str]) -> None:
-    """Services of the packages that were up before: apt and dnf say 0 over one that died."""
+    """What was restarted, and what of the packages was up before, must be up: apt and dnf say 0 over one that died."""
     units = [unit for unit in units if unit not in did.failed]
     if not units:
         return

@@ -9,11 +9,12 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from .._findings import Review, plain
+from .._findings import Review, places, plain
 from .._host import AS_ROOT
 from .._patching.plan_model import errors_of
 from . import transaction
 from .journal import BASE, Journal, JournalError, Store
+from .progress import DatabaseUnreadable
 from .transaction import CannotStart
 
 if TYPE_CHECKING:
@@ -97,12 +98,19 @@ class Session:
             self.result["msg"] = stop.finding[3]
         except Told:
             pass
+        except DatabaseUnreadable as error:
+            self._cannot(
+                "the package database is broken: %s" % error, [], "Restore it, from /var/backups for instance."
+            )
         except JournalError as error:
             self._cannot(error.why, [], error.remedy)
         except CannotStart as error:
             self._cannot("the transaction could not be begun: %s" % error.why, error.evidence, "")
         except OSError as error:
             self._cannot("%s: %s" % (error.filename or "the system", error.strerror or error), [], "")
+        except Exception as error:  # noqa: BLE001 - a bug is told, with what was seen until then; the transaction goes on
+            why = "Upkeep itself failed with %s" % type(error).__name__
+            self._cannot(why, places(error), "Report this as a fault of Upkeep, with the evidence, and run it again.")
 
     def _cannot(self, why: str, evidence: list[str], remedy: str) -> None:
         self.result["msg"] = "%s%s." % (why[:1].upper(), why[1:])
