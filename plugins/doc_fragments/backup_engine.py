@@ -46,6 +46,9 @@ options:
             seconds
             since the epoch), and where they are known C(host), C(paths), C(tags), C(files) and C(bytes). Required for
             V(command).
+          - C(files) is the number of regular files, and C(bytes) the sum of their sizes. A trial restore must bring
+            back exactly these, and each of C(paths) below the folder that it restores into, by its whole path.
+            Without C(bytes), and without a live file to compare with, it proves nothing, which is told.
         type: list
         elements: str
       check_command:

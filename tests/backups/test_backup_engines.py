@@ -200,7 +200,7 @@ mode = os.environ.get("MODE", "")
 if what == "list":
     print("oops" if mode == "garbage" else json.dumps([] if mode == "none" else [
         {"id": "b-1", "time": time.time() - (9e6 if mode == "stale" else 0), "host": os.uname().nodename,
-         "paths": [os.environ["SOURCE"]], "files": 2, "bytes": 10}]))
+         "paths": [os.environ["SOURCE"]], **json.loads(os.environ.get("TOLD", '{"files": 2, "bytes": 10}'))}]))
 elif what == "check":
     print("block 7 is bad" if mode == "damaged" else "fine", file=sys.stderr)
     sys.exit({"damaged": 1, "broken": 5}.get(mode, 0))
@@ -208,12 +208,37 @@ else:
     assert os.environ["UPKEEP_SNAPSHOT"] == sys.argv[2] == "b-1" and os.environ["UPKEEP_TARGET"] == sys.argv[3]
     if mode != "nothing":
         shutil.copytree(os.environ["SOURCE"], sys.argv[3] + os.environ["SOURCE"])
+    if mode == "half":
+        os.unlink(sys.argv[3] + os.environ["SOURCE"] + "/b")
+    if mode == "elsewhere":
+        os.rename(sys.argv[3] + os.environ["SOURCE"], sys.argv[3] + "/new")
     if mode == "altered":
         path = sys.argv[3] + os.environ["SOURCE"] + "/a"
         before = os.stat(path)
         open(path, "w").write("other")
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 """
+
+
+@pytest.fixture
+def appliance(tmp_path: Path) -> dict[str, Any]:
+    source = tmp_path / "source; touch pwned $(touch pwned)"
+    source.mkdir()
+    (source / "a").write_text("hello")
+    (source / "b").write_text("world")
+    for name in ("a", "b"):
+        os.utime(source / name, (1_700_000_000, 1_700_000_000))
+    script = tmp_path / "appliance.py"
+    script.write_text(APPLIANCE)
+    words = [sys.executable, str(script)]
+    return {
+        "name": "appliance",
+        "engine": "command",
+        "list_command": [*words, "list"],
+        "check_command": [*words, "check"],
+        "restore_command": [*words, "restore", "{snapshot}", "{target}"],
+        "environment": {"SOURCE": str(source)},
+    }
 
 
 @pytest.mark.parametrize(
@@ -230,29 +255,62 @@ else:
         ("restore", "altered", ["backup.restore.source_differs"]),
     ],
 )
-def test_an_appliance_by_commands(tmp_path: Path, place: Path, what: str, mode: str, checks: list[str]) -> None:
-    source = tmp_path / "source; touch pwned $(touch pwned)"
-    source.mkdir()
-    (source / "a").write_text("hello")
-    (source / "b").write_text("world")
-    for name in ("a", "b"):
-        os.utime(source / name, (1_700_000_000, 1_700_000_000))
-    script = tmp_path / "appliance.py"
-    script.write_text(APPLIANCE)
-    words = [sys.executable, str(script)]
-    params = {
-        "name": "appliance",
-        "engine": "command",
-        "list_command": [*words, "list"],
-        "check_command": [*words, "check"],
-        "restore_command": [*words, "restore", "{snapshot}", "{target}"],
-        "environment": {"MODE": mode, "SOURCE": str(source)},
-    }
+def test_an_appliance_by_commands(
+    appliance: dict[str, Any], place: Path, what: str, mode: str, checks: list[str]
+) -> None:
+    appliance["environment"]["MODE"] = mode
     more = {"restore": {"scratch": str(place), "compare": True}, "info": {"rpo_hours": 1}}.get(what, {})
-    result = asked(what, params, **more)
+    result = asked(what, appliance, **more)
     assert result.checks() == checks, result["findings"]
     if what != "info" and checks:
         assert all(one["outcome"] in ("failed", "cannot") for one in result.get("proofs", []))
+
+
+@pytest.mark.parametrize(
+    ("mode", "told", "checks", "outcome"),
+    [
+        ("", {"files": 2, "bytes": 10}, [], "passed"),
+        (
+            "half",
+            {"files": 2, "bytes": 10},
+            ["backup.restore.content_mismatch", "backup.restore.file_missing"],
+            "failed",
+        ),
+        ("half", {"files": 2}, ["backup.restore.file_missing"], "failed"),
+        ("", {"files": 1, "bytes": 10}, ["backup.restore.content_mismatch"], "failed"),
+        ("", {"files": 2, "bytes": 5_000_000}, ["backup.restore.content_mismatch"], "failed"),
+        ("elsewhere", {"files": 2, "bytes": 10}, ["backup.restore.file_missing"], "failed"),
+        # What nobody can compare proves nothing, and is told.
+        ("", {}, ["backup.check.not_run"], "cannot"),
+        ("", {"files": 2}, ["backup.check.not_run"], "cannot"),
+    ],
+)
+def test_what_the_list_of_an_appliance_tells_must_come_back(
+    appliance: dict[str, Any], place: Path, mode: str, told: dict[str, int], checks: list[str], outcome: str
+) -> None:
+    appliance["environment"].update(MODE=mode, TOLD=json.dumps(told))
+    result = asked("restore", appliance, scratch=str(place))
+    assert sorted(result.checks()) == checks, result["findings"]
+    (proof,) = result["proofs"]
+    assert (proof["check"], proof["outcome"]) == ("backup.restore.whole", outcome)
+    # What was compared with nothing is not covered.
+    assert result.covers("backup.restore.content_mismatch") == ("bytes" in told or outcome == "failed")
+    assert not result.covers("backup.restore.source_differs")
+    assert not result.covers("backup.restore.metadata_mismatch")
+
+
+def test_live_files_that_are_all_other_by_now_prove_nothing(appliance: dict[str, Any], place: Path) -> None:
+    appliance["environment"]["TOLD"] = "{}"
+    empty = place.parent / "empty"
+    empty.mkdir()
+    other = asked("restore", appliance, scratch=str(place), compare=True, source_root=str(empty))
+    assert other["restores"][0]["compared"] == 0
+    assert [one["outcome"] for one in other["proofs"]] == ["cannot"]
+    assert not other.covers("backup.restore.source_differs")
+    live = asked("restore", appliance, scratch=str(place), compare=True)
+    assert live["findings"] == []
+    assert [one["outcome"] for one in live["proofs"]] == ["passed"]
+    assert "live files" in live["proofs"][0]["summary"]
 
 
 KILLED = """

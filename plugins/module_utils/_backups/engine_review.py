@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._findings import CannotCheck, Review, plain
-from . import judge_snapshots, verify
+from . import judge_snapshots, promise, verify
 from .engine import Engine, make
 from .info import own_names
 from .judge_snapshots import Seen
@@ -25,7 +25,7 @@ from .verify_source import Source
 from .verify_walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from .._host import Host
     from .model import Snapshot
@@ -170,6 +170,10 @@ class _Trial:
         self.engine = engine
         self.review = made
         self.facts: dict[str, Any] = {"name": engine.name, "outcome": "cannot"}
+        self._against: list[str] = []
+        """What that which was restored was compared with."""
+        self._proven = False
+        """Whether that says anything of the content."""
 
     def run(self) -> None:
         began = self.host.now()
@@ -248,11 +252,13 @@ class _Trial:
                 place.left,
                 "See what holds it (findmnt, lsof); the next run tries again.",
             )
-        words = "%d files, %d bytes" % (self.facts["files"], self.facts["bytes"])
-        against = (
-            "the snapshot's list" if names is not None else "the live files" if self.options["compare"] else "nothing"
-        )
-        self._prove(began, "failed" if bad else "passed", "was restored (%s) and compared with %s." % (words, against))
+        self.review.covered("backup.restore.no_room", self.engine.name)
+        if not place.left:
+            self.review.covered("backup.restore.leftovers", self.engine.name)
+        words = "was restored (%d files, %d bytes)" % (self.facts["files"], self.facts["bytes"])
+        against = " and ".join(self._against) or "nothing"
+        outcome = "failed" if bad else "passed" if self._proven else "cannot"
+        self._prove(began, outcome, "%s and compared with %s." % (words, against))
 
     def _wanted(self, path: str) -> bool:
         paths = [one.rstrip("/") for one in self.options["paths"]]
@@ -264,9 +270,12 @@ class _Trial:
         source = Source(snapshot.time, root) if self.options["compare"] else None
         live = self.options["source_root"] if source else None
         verifier = Verifier(Abilities(root), Selection(()), source, set())
+        awaited = promise.Awaited(snapshot)
         if names is None:
             parents = _above(snapshot.paths)
-            lines: Iterable[bytes] = [one.line for one in _without(walk(top, None, frozenset(), _never), parents)]
+            # Each name beside itself: there is no list, and the live ones are compared on the way.
+            listed = awaited.watched(walk(top, None, frozenset(), _never))
+            lines: Iterable[bytes] = [one.line for one in _without(listed, parents)]
         else:
             parents, lines = names.parents, names.lines()
         walked = _without(walk(top, live, frozenset(parents), _never), parents)
@@ -278,7 +287,29 @@ class _Trial:
         if result.files + result.folders + result.others == 0:
             self._nothing("the restore ended well, and left nothing")
             return True
-        return self._tell(result)
+        self.review.covered("backup.restore.nothing_restored", self.engine.name)
+        if names is not None:
+            proven = {"file_missing", "content_mismatch", "metadata_mismatch"}
+            self._against = ["the snapshot's list"]
+        else:
+            proven = awaited.proves()
+            self._against = awaited.told()
+            self.facts.update(promised=awaited.facts())
+        if source is not None and source.compared:
+            # Folders are compared too, and say nothing of what is in them.
+            proven |= {"source_differs", *(["content_mismatch"] if source.compared_bytes else [])}
+            self._against.append("the live files (%d names)" % source.compared)
+        bad = self._tell(result, proven, {} if names is not None else awaited.broken(result.files, result.bytes))
+        with self.review.check("backup.restore.content_mismatch", self.engine.name):
+            self._proven = "content_mismatch" in proven
+            if not bad and not self._proven:
+                raise CannotCheck(
+                    "the content of what came back from %s was compared with nothing: its list_command tells no bytes, "
+                    "and no live file was compared" % self.engine.name,
+                    "Let list_command print files and bytes of each snapshot, or compare with the live files "
+                    "(compare: backup_restore_test_engines_compare).",
+                )
+        return bad
 
     def _nothing(self, why: str) -> None:
         self.review.found(
@@ -289,7 +320,9 @@ class _Trial:
             remedy="See what the backup's job takes, and the option paths.",
         )
 
-    def _tell(self, result: Verified) -> bool:
+    def _tell(self, result: Verified, proven: Collection[str], broken: Mapping[str, list[str]]) -> bool:
+        """Tell what differs. ``proven``: the checks for which there was something to compare with; ``broken``: lines
+        of what a list without names promised (promise.Awaited.broken)."""
         kinds = (
             ("file_missing", "critical", (verify.MISSING,), "not there after the restore"),
             (
@@ -304,20 +337,28 @@ class _Trial:
         bad = False
         for name, severity, what, words in kinds:
             check_name = "backup.restore." + name
-            with self.review.check(check_name, self.engine.name):
-                count = sum(result.count(one) for one in what)
-                if count:
-                    bad = True
-                    self.review.found(
-                        check_name,
-                        self.engine.name,
-                        severity,
-                        "%d of the restored names of %s %s %s."
-                        % (count, self.engine.name, "is" if count == 1 else "are", words),
-                        [line for one in what for line in result.told(one)],
-                        self.engine.repair.replace("REPOSITORY", self.engine.shown) + ".",
-                        {"count": count},
-                    )
+            count = sum(result.count(one) for one in what)
+            promised = broken.get(name, [])
+            if count:
+                verb = "is" if count == 1 else "are"
+                said = "%d of the restored names of %s %s %s." % (count, self.engine.name, verb, words)
+            elif promised:
+                said = "What came back from %s is not what its list tells: %s." % (self.engine.name, promised[0])
+            else:
+                said = ""
+            if said:
+                bad = True
+                self.review.found(
+                    check_name,
+                    self.engine.name,
+                    severity,
+                    said,
+                    [*promised, *(line for one in what for line in result.told(one))],
+                    self.engine.repair.replace("REPOSITORY", self.engine.shown) + ".",
+                    {"count": count},
+                )
+            if name in proven:
+                self.review.covered(check_name, self.engine.name)
         return bad
 
     def _prove(self, began: float, outcome: str, words: str) -> None:
@@ -325,7 +366,8 @@ class _Trial:
             return
         self.facts["outcome"] = outcome
         self.review.proof(
-            "backup.restore.sample" if self.options["paths"] else "backup.restore.whole",
+            # Whoever has no list has no paths to choose either.
+            "backup.restore.sample" if self.options["paths"] and self.facts.get("listed") else "backup.restore.whole",
             self.engine.name,
             outcome,
             began,
