@@ -328,6 +328,8 @@ def test_apt_exposure_to_named_cves_and_the_packages_that_fix_them(fleet: Fleet,
     assert seen.covers("patch.exposure.exposed", "CVE-2025-10006")
     assert not seen.covers("patch.exposure.exposed", "CVE-2025-10009")
     assert [f["kind"] for f in seen.result["vulnerability_files"]] == ["debian-tracker", "kev"]
+    gone = by_ansible(fleet, "pdeb", fails=True, vulnerability_data=str(data / "gone"))["msg"]
+    assert "is a folder on the controller with mirrored data" in gone and "Traceback" not in gone
     # Without data nothing is known of any.
     bare = planned(deb, select="cves", cves=cves[:1])
     assert bare.result["exposure"]["CVE-2025-10001"]["state"] == "not_known" and bare.steps == []
