@@ -26,6 +26,7 @@ def test_without_a_selection_all_run_in_order_but_the_benchmarks() -> None:
         "package",
         "integration",
         "backups",
+        "patching",
         "service",
         "fleet",
         "molecule",
