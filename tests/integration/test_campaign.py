@@ -75,7 +75,7 @@ def test_exactly_what_was_approved_is_carried_out(tmp_path: Path, url: str | Non
     # Once more: there is nothing to do.
     assert "There is nothing to do." in made.do("plan", "os", code=3)
     acts = json.loads(made.upkeep("audit", "--json", "--action", "campaign").stdout)
-    actions = [act["action"] for act in acts["acts"]]
+    actions = [act["action"] for act in acts["audit"]]
     assert actions[:4] == ["campaign.planned", "campaign.approved", "campaign.planned", "campaign.approved"]
     assert actions[4:6] == ["campaign.running", "campaign.finished"]
 

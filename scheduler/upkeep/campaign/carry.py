@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import Job
 from ..errors import NOT_RUN, UpkeepError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_FORKS = 50
 """Hosts at a time: those of a batch go through a step together, or what is out of service waits for the others."""
+LIMIT = 60_000
+"""Characters: Linux takes 131,072 bytes for one argument."""
 SUBJECT = "os"
 """What the plans of a campaign are about."""
 
@@ -41,7 +43,7 @@ def job_and_plan(store: Store, config: Config, step: int) -> tuple[Job, Plan]:
     variables = {
         **spec.extra_vars,
         "os_patch_steps": [claimed.step],
-        "os_patch_plans": {host: plan.plan for host, plan in planned.items()},
+        "os_patch_plans": {host: _needed(claimed.step, plan.plan) for host, plan in planned.items()},
         "os_patch_campaign": {
             "name": kept.name,
             "number": kept.number,
@@ -62,12 +64,28 @@ def job_and_plan(store: Store, config: Config, step: int) -> tuple[Job, Plan]:
         playbook=spec.playbook,
         inventory=spec.inventory or config.inventory_of(None),
         job=kept.name,
-        limit=",".join(claimed.hosts),
+        limit=_limit(config, claimed),
         extra_vars=variables,
         forks=min(len(claimed.hosts), MOST_FORKS),
         time_limit=spec.time_limit,
     )
     return job, plan
+
+
+def _needed(step: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """What a step needs of a plan: only those that change packages read the whole of it, and a gate has many hosts."""
+    long = () if step in ("prepare", "apply") else ("packages", "left_out")
+    return {name: value for name, value in plan.items() if name not in long}
+
+
+def _limit(config: Config, step: Step) -> str:
+    """The hosts as Ansible's limit: one argument, or a file when it would be too long for one."""
+    if sum(map(len, step.hosts)) + len(step.hosts) < LIMIT:
+        return ",".join(step.hosts)
+    path = config.home / "campaigns" / f"{step.id}.hosts"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_text("".join(f"{host}\n" for host in step.hosts), encoding="utf-8")
+    return f"@{path}"
 
 
 def launch(config: Config, step: Step, playbook: str) -> subprocess.Popen[bytes]:

@@ -522,7 +522,9 @@ def _back_to_quarantine(host: Host, why: str) -> Host:
 
 def _reach(host: Host, state: str, now: float, why: str) -> Host:
     if state in SETTLED:
-        host = replace(host, tries=0, retry_at=0.0, silent_since=None)
+        host = replace(host, silent_since=None)
+        if not host.undo:  # else its undoing goes on as often as before
+            host = replace(host, tries=0, retry_at=0.0)
     return replace(host, state=state, why=why, times={**host.times, state: now})
 
 

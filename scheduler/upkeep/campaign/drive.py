@@ -31,7 +31,7 @@ SOON = 65.0
 
 def drive(store: Store, config: Config, number: int, actor: str, say: Callable[[str], None]) -> Kept:
     """Go on until it is over, or a person must do something; how it stands then. The first Ctrl-C pauses it."""
-    engine = Engine(store, config, actor)
+    engine = Engine(store, config)
     asked = False
     while True:
         try:
@@ -75,7 +75,7 @@ def _until_it_rests(engine: Engine, store: Store, number: int, say: Callable[[st
         now = time.time()
         look = engine.look(number, now)
         if isinstance(look, Learned):
-            say(_ended(store, look.step))
+            say(ended(store, look.step))
             continue
         if isinstance(look, Working):
             if told != (look.step.id, look.why):
@@ -92,35 +92,36 @@ def _until_it_rests(engine: Engine, store: Store, number: int, say: Callable[[st
         time.sleep(max(0.05, min(look.until - now, LOOK)))
 
 
-def _ended(store: Store, step: Step) -> str:
+def ended(store: Store, step: Step) -> str:
+    """How a step went, in a line."""
     with store.database.read() as connection:
-        ended = campaigns.step_of(connection, step.id) or step
-        row = runs.by_id(connection, ended.run or "")
-        kept = campaigns.one(connection, ended.campaign)
+        now = campaigns.step_of(connection, step.id) or step
+        row = runs.by_id(connection, now.run or "")
+        kept = campaigns.one(connection, now.campaign)
     rings = kept.campaign.spec.rings
-    where = "" if ended.ring is None else f"{rings[ended.ring].name}: "
+    where = "" if now.ring is None else f"{rings[now.ring].name}: "
     counts = [
         f"{number} {name}"
         for name in (model.OK, model.FAILED, model.UNREACHABLE)
-        if (number := sum(outcome == name for outcome in ended.outcomes.values()))
+        if (number := sum(outcome == name for outcome in now.outcomes.values()))
     ]
-    unknown = sum(host not in ended.outcomes for host in ended.hosts)
+    unknown = sum(host not in now.outcomes for host in now.hosts)
     if unknown:
         counts.append(f"{unknown} not known: it is run again")
     took = f" in {row.finished - row.started:.0f} s" if row is not None and row.finished is not None else ""
-    what = "the gate" if ended.gate else ended.step
-    named = ", ".join(ended.hosts[:4]) + (f" and {len(ended.hosts) - 4} more" if len(ended.hosts) > 4 else "")
+    what = "the gate" if now.gate else now.step
+    named = ", ".join(now.hosts[:4]) + (f" and {len(now.hosts) - 4} more" if len(now.hosts) > 4 else "")
     run = f" (run {row.number})" if row is not None else ""
-    return f"{where}{what} on {named}: {', '.join(counts)}{took}{run}" + (f": {ended.why}" if ended.why else "")
+    return f"{where}{what} on {named}: {', '.join(counts)}{took}{run}" + (f": {now.why}" if now.why else "")
 
 
-def plan(store: Store, config: Config, number: int, step: Step, actor: str, say: Callable[[str], None]) -> list[str]:
+def plan(store: Store, config: Config, number: int, step: Step, say: Callable[[str], None]) -> list[str]:
     """Carry the run of a plan out, to its end; what it says of itself when it could not be carried out.
 
     Raises UpkeepError (NOT_RUN) when its process ended without a run.
     """
     kept = of(store, number)
-    engine = Engine(store, config, actor)
+    engine = Engine(store, config)
     engine.start(step, kept.campaign.spec)
     child = engine.ours(step.id)
     say(f"plans {len(step.hosts)} host{'' if len(step.hosts) == 1 else 's'} …")

@@ -80,10 +80,9 @@ Look = Working | Learned | Resting
 class Engine:
     """The looks of one process at the campaigns of one store."""
 
-    def __init__(self, store: Store, config: Config, actor: str) -> None:
+    def __init__(self, store: Store, config: Config) -> None:
         self._store = store
         self.config = config
-        self._actor = actor
         self._children: dict[int, Popen[bytes]] = {}
 
     def look(self, number: int, now: float) -> Look:
@@ -108,7 +107,7 @@ class Engine:
                 if isinstance(decision, decide.Wait):
                     return Resting(decision.until, decision.why, decision.stuck, campaign)
                 if isinstance(decision, decide.Become):
-                    campaigns.save(connection, number, campaign, decision.campaign, self._actor, now)
+                    campaigns.save(connection, number, campaign, decision.campaign, "", now)
                     continue
                 claimed = self._claim(connection, number, campaign, decision, now)
             self.start(claimed, spec)
@@ -128,7 +127,7 @@ class Engine:
         step = campaigns.step_of(connection, claimed) if claimed is not None else None
         if step is None:  # the writers' lock keeps others out: this cannot be
             raise RuntimeError("a step could not be claimed in a transaction of our own")
-        campaigns.save(connection, number, campaign, decide.begun(campaign, run), self._actor, now)
+        campaigns.save(connection, number, campaign, decide.begun(campaign, run), "", now)
         campaigns.launching(connection, step.id, now)
         return step
 
@@ -187,7 +186,7 @@ class Engine:
                 return
             run = decide.Run(step.step, step.hosts, step.ring, "", step.batch, step.gate)
             campaign = decide.after(kept.campaign, run, outcomes, now, whys, could_not_run=told)
-            campaigns.save(connection, step.campaign, kept.campaign, campaign, self._actor, now)
+            campaigns.save(connection, step.campaign, kept.campaign, campaign, "", now)
 
 
 def _is_left(row: Row[object], now: float) -> bool:

@@ -4,15 +4,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..store import campaigns
+from . import drive
 from .engine import Engine, Learned, Resting
 
 if TYPE_CHECKING:
     from ..config import Config
     from ..store import Store
+
+log = logging.getLogger("upkeep.scheduler")
 
 LOOK = 30.0
 """Seconds after which a campaign that rests is looked at all the same: a person may have said something."""
@@ -32,12 +36,13 @@ def step(store: Store, config: Config, now: float) -> int:
         key = (store.url, number)
         if now < _resting.get(key, 0.0) <= now + LOOK:
             continue
-        engine = _engines.setdefault(store, Engine(store, config, ""))
+        engine = _engines.setdefault(store, Engine(store, config))
         engine.config = config
         look = engine.look(number, now)
         for _ in range(AT_ONCE):
             if not isinstance(look, Learned):
                 break
+            log.info("campaign %d: %s", number, drive.ended(store, look.step))
             look = engine.look(number, now)
         if isinstance(look, Resting):
             _resting[key] = min(look.until, now + LOOK)

@@ -150,7 +150,7 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
     facts = inventory.facts_of(sources, rings.patterns(spec), variables=by_variable)
     store.check_writable()
     number, step = engine.begin_plan(store, spec, hosts, actor(), time.time())
-    said = drive.plan(store, config, number, step, actor(), _say)
+    said = drive.plan(store, config, number, step, _say)
     try:
         kept = engine.keep_plan(store, config, number, facts, time.time())
     except UpkeepError:

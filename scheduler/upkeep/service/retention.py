@@ -29,7 +29,7 @@ def step(store: Store, config: Config, now: float) -> int:
         firings.forget_lost(connection, now)
         gone = firings.prune(connection, before) + campaigns.prune(connection, before)
         gone += plans.prune(connection, before, ENDED)
-    for log in (*(config.home / "firings").glob("*.log"), *(config.home / "campaigns").glob("*.log")):
+    for log in (*(config.home / "firings").glob("*.log"), *(config.home / "campaigns").glob("*")):
         with contextlib.suppress(FileNotFoundError):  # its process has ended well meanwhile
             if log.stat().st_mtime < before:
                 log.unlink()

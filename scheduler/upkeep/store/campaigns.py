@@ -173,7 +173,10 @@ def of_interest(connection: Connection) -> list[int]:
 
 
 def save(connection: Connection, number: int, before: Campaign, after: Campaign, by: str, now: float) -> None:
-    """Write what has changed of a campaign, and say in the audit when its state has."""
+    """Write what has changed of a campaign, and say in the audit when its state has.
+
+    ``by``: the person who does it; "": Upkeep itself.
+    """
     values: dict[str, Any] = {}
     for name in ("state", "ending", "why", "forgiven"):
         if getattr(before, name) != getattr(after, name):
@@ -185,8 +188,11 @@ def save(connection: Connection, number: int, before: Campaign, after: Campaign,
     if values:
         connection.execute(update(campaigns).where(campaigns.c.number == number).values(values))
     if before.state != after.state:
-        detail = {"name": after.spec.name, "was": before.state, "why": after.why}
+        detail = {"name": after.spec.name, "was": before.state, "why": after.why, "forgiven": after.forgiven}
         audit.write(connection, by or UPKEEP, f"campaign.{after.state}", f"campaign {number}", detail, now)
+    if after.ending and before.ending != after.ending:
+        detail = {"name": after.spec.name, "to_be": after.ending, "why": after.why}
+        audit.write(connection, by or UPKEEP, "campaign.ending", f"campaign {number}", detail, now)
     old = {host.name: host for host in before.hosts}
     for host in after.hosts:
         was = old[host.name]

@@ -1,0 +1,226 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Campaigns and plans in the store: as they were written, claimed once, kept as long as they are needed; and told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
+from tests.unit.scheduler.campaign_world import fleet
+from upkeep.campaign import look, model
+from upkeep.campaign.engine import changed_since, is_something, spans_of
+from upkeep.campaign.model import DRAIN, QUARANTINED, RUNNING, SNAPSHOT, STOPPED, Campaign, Ring, RingState, Spec
+from upkeep.config import Config
+from upkeep.config_file import read
+from upkeep.errors import UpkeepError
+from upkeep.reconcile import Policy
+from upkeep.record import record_file
+from upkeep.store import Store, audit, campaigns, open_store, plans
+
+SPEC = Spec("os", rings=(Ring("a", count=1), Ring("b", rest=True)), extra_vars={"x": [1]})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(None, tmp_path / "home") as opened:
+        yield opened
+
+
+def planned(store: Store, run: int = 7, spec: Spec = SPEC) -> int:
+    """A campaign over h0, h1 and h2 that waits for approval."""
+    with store.database.write() as connection:
+        number = campaigns.create(connection, spec, "anna", 100.0)
+        hosts = fleet(spec, [0, 1, 1]).hosts
+        runs = dict.fromkeys((host.name for host in hosts), run)
+        campaigns.planned(connection, number, hosts, runs, model.digest(spec, hosts), 101.0)
+        return number
+
+
+def results(path: Path, run: str, made: dict[str, dict[str, object]]) -> Path:
+    """The results file of a run that planned."""
+    records = [_results.run_record(run, "site.yml", False, 50.0)]
+    records += [{"type": "plan", "host": host, "plan": plan} for host, plan in made.items()]
+    records += [{"type": "host", "host": host, "state": "ok", "ok": 1, "changed": 0, "failed": 0} for host in made]
+    records.append(_results.end_record(60.0, "finished"))
+    path.write_text("".join(map(_results.line, records)))
+    return path
+
+
+def plan(number: int, **more: object) -> dict[str, object]:
+    return {"subject": "os", "id": f"p-{number:012x}", "summary": "1 package", "plan": {"packages": [1], **more}}
+
+
+def test_it_is_as_it_was_written(store: Store) -> None:
+    number = planned(store)
+    with store.database.read() as connection:
+        kept = campaigns.one(connection, number)
+    assert kept.campaign == fleet(SPEC, [0, 1, 1], state="planned")
+    assert (kept.number, kept.name, kept.created_by, kept.approved) == (1, "os", "anna", None)
+    hosts = (
+        replace(
+            kept.campaign.hosts[0], state="drained", batch=1, why="ü", failed=True, tries=2, retry_at=5.5,
+            silent_since=4.25, undo=frozenset({DRAIN, SNAPSHOT}), times={"drained": 3.5}, applying=True, lost=True,
+        ),
+        *kept.campaign.hosts[1:],
+    )  # fmt: skip
+    now = replace(
+        kept.campaign, hosts=hosts, state=RUNNING, ending=STOPPED, why="because", forgiven=2,
+        rings=(RingState(over=1.5, gated=None, tries=1, retry_at=2.5), RingState()),
+    )  # fmt: skip
+    with store.database.write() as connection:
+        campaigns.save(connection, number, kept.campaign, now, "bob", 200.0)
+    with store.database.read() as connection:
+        assert campaigns.one(connection, number).campaign == now
+        assert [(one.kind, one.since, one.cleared) for one in campaigns.undo_of(connection, number)] == [
+            (DRAIN, 200.0, None), (SNAPSHOT, 200.0, None),
+        ]  # fmt: skip
+    undone = replace(now, hosts=(replace(hosts[0], undo=frozenset({SNAPSHOT})), *hosts[1:]))
+    with store.database.write() as connection:
+        campaigns.save(connection, number, now, undone, "", 300.0)
+    with store.database.read() as connection:
+        assert campaigns.one(connection, number).campaign == undone
+        assert {one.kind: one.cleared for one in campaigns.undo_of(connection, number)} == {
+            DRAIN: 300.0,
+            SNAPSHOT: None,
+        }
+        acts = [(act.action, act.actor) for act in audit.listed(connection, action="campaign")]
+    assert acts == [("campaign.planned", "anna"), ("campaign.running", "bob"), ("campaign.ending", "bob")]
+
+
+def test_a_step_is_claimed_once_and_becomes_one_run(store: Store) -> None:
+    number = planned(store)
+    with store.database.write() as connection:
+        step = campaigns.claim(connection, number, "prepare", ["h0"], 110.0, ring=0, batch=1)
+        assert step is not None
+        assert campaigns.begin(connection, step, "run-1") and not campaigns.begin(connection, step, "run-2")
+        assert campaigns.end(connection, step, {"h0": "ok"}, "", 12.5, 130.0)
+        assert not campaigns.end(connection, step, {"h0": "failed"}, "", None, 131.0), "it is learned from once"
+        again = campaigns.claim(connection, number, "prepare", ["h1"], 140.0, ring=1, batch=2)
+        assert again is not None
+        campaigns.end(connection, again, {"h1": "ok"}, "", 7.0, 150.0)
+        gate = campaigns.claim(connection, number, "prepare", ["h1"], 140.0, ring=1, gate=True)
+        assert gate is not None
+        campaigns.end(connection, gate, {}, "", 99.0, 150.0)
+        one = campaigns.step_of(connection, step)
+        assert one is not None and (one.sequence, one.run, one.outcomes) == (1, "run-1", {"h0": "ok"})
+        assert campaigns.one(connection, number).campaign.measured == {"prepare": 12.5}
+        assert campaigns.open_step(connection, number) is None
+
+
+def test_a_newer_plan_takes_the_place_of_one_that_was_not_started(store: Store) -> None:
+    first, second = planned(store), planned(store)
+    with store.database.read() as connection:
+        assert campaigns.one(connection, first).campaign.state == "replaced"
+        assert campaigns.newest(connection, "os") == second and campaigns.newest(connection, "other") is None
+        with pytest.raises(UpkeepError, match="there is no campaign 9"):
+            campaigns.one(connection, 9)
+
+
+def test_plans_come_with_a_runs_results_and_stay_as_long_as_a_campaign_needs_them(store: Store, tmp_path: Path) -> None:
+    made: dict[str, dict[str, object]] = {f"h{place}": plan(place) for place in range(3)}
+    recorded = record_file(store, results(tmp_path / "r1", "r1", made), Policy(), 70.0)
+    run = recorded.run.number
+    number = planned(store, run)
+    with store.database.read() as connection:
+        found = plans.of_hosts(connection, number)
+        assert {host: (one.id, one.run, one.plan) for host, one in found.items()} == {
+            host: (given["id"], run, given["plan"]) for host, given in made.items()
+        }
+        kept = campaigns.one(connection, number)
+        assert changed_since(connection, kept, SPEC) == []
+    # A newer plan of a host, by whatever run, is told; so is another spec, and a store that was tampered with.
+    record_file(store, results(tmp_path / "r2", "r2", {"h1": plan(99)}), Policy(), 80.0)
+    with store.database.read() as connection:
+        assert changed_since(connection, kept, SPEC) == ["h1: planned anew by run 2: 1 package"]
+        assert "soak in upkeep.yml is another" in changed_since(connection, kept, replace(SPEC, soak=1.0))
+        forged = replace(kept, campaign=replace(kept.campaign, hosts=kept.campaign.hosts[1:]))
+        assert "what the store holds is not what its digest stands for" in changed_since(connection, forged, SPEC)
+    with store.database.write() as connection:
+        assert plans.prune(connection, 1e9, model.ENDED) == 1, "only what no campaign needs"
+        campaigns.save(connection, number, kept.campaign, replace(kept.campaign, state="aborted"), "anna", 400.0)
+        assert campaigns.prune(connection, 399.0) == 0 and campaigns.prune(connection, 401.0) == 1
+        assert plans.prune(connection, 1e9, model.ENDED) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, [], {"subject": "os", "id": "x", "summary": "s", "plan": {}}, plan(1) | {"plan": 5}]
+)
+def test_what_is_no_plan_is_not_recorded(store: Store, tmp_path: Path, wrong: object) -> None:
+    with pytest.raises(UpkeepError) as error:
+        record_file(store, results(tmp_path / "r", "r", {"h1": wrong}), Policy(), 70.0)  # type: ignore[dict-item]
+    assert "a plan that keeps the contract" in error.value.expected
+
+
+def test_a_plan_without_packages_may_still_need_a_reboot() -> None:
+    assert is_something({"packages": [1]}) and is_something({"reboot": {"needed": True}})
+    assert not is_something({"packages": [], "reboot": {"needed": False}}) and not is_something({"reboot": "yes"})
+
+
+def found(store: Store, campaign: Campaign, now: float = 10_000.0) -> dict[str, dict[str, object]]:
+    """What self-review finds of a campaign that stands so."""
+    number = planned(store)
+    with store.database.write() as connection:
+        was = campaigns.one(connection, number).campaign
+        campaigns.set_started(connection, number, "anna", 150.0)
+        campaigns.save(connection, number, was, campaign, "", 200.0)
+    review = Review("upkeep")
+    with store.database.read() as connection:
+        look.look(connection, review, now)
+    assert {entry["check"] for entry in review.coverage} >= set(look.CHECKS)
+    return {one["check"]: one for one in review.findings}
+
+
+def test_nothing_is_found_of_what_goes_well(store: Store) -> None:
+    assert found(store, fleet(SPEC, [0, 1, 1])) == {}
+
+
+def test_what_needs_a_person_is_found(store: Store) -> None:
+    one, two, three = fleet(SPEC, [0, 1, 1]).hosts
+    hosts = (
+        replace(one, state=QUARANTINED, batch=1, failed=True, why="rollback failed", undo=frozenset({DRAIN})),
+        replace(two, state="done", batch=2, tries=3, undo=frozenset({SNAPSHOT})),
+        three,
+    )
+    made = found(store, Campaign(SPEC, hosts, STOPPED, why="1 failed"))
+    quarantined = made[look.QUARANTINED]
+    assert (quarantined["severity"], quarantined["subject"]) == ("critical", "h0, campaign os")
+    assert "upkeep campaign release os h0" in str(quarantined["remedy"])
+    assert "drained, and its monitoring silenced" in json.dumps(quarantined["evidence"])
+    assert "has stopped: 1 failed" in str(made[look.STOPPED]["summary"])
+    assert made[look.LEFT]["subject"] == "h1 snapshot, campaign os"
+
+
+def test_a_host_that_came_through_since_is_no_longer_told_of(store: Store) -> None:
+    one, *others = fleet(SPEC, [0, 1, 1]).hosts
+    assert look.QUARANTINED in found(
+        store, Campaign(SPEC, (replace(one, state=QUARANTINED, batch=1), *others), "finished")
+    )
+    assert look.QUARANTINED not in found(
+        store, Campaign(SPEC, (replace(one, state="done", batch=1), *others), "finished")
+    )
+
+
+def test_its_windows_are_less_the_freezes_that_concern_it(tmp_path: Path) -> None:
+    (tmp_path / "upkeep.yml").write_text(
+        """
+time_zone: UTC
+freezes:
+  - {name: all, from: 1970-01-02, to: 1970-01-02}
+  - {name: other, from: 1970-01-03, to: 1970-01-03, jobs: ["weekly"]}
+  - {name: some hosts, from: 1970-01-04, to: 1970-01-04, hosts: [db]}
+campaigns: {os: {window: "10:00-12:00"}, always: {}}
+"""
+    )
+    config = read(tmp_path / "upkeep.yml", tmp_path)
+    day = 86400.0
+    spans = spans_of(config, config.campaigns["os"], 0.0)
+    assert spans[:3] == [(n * day + 36000, n * day + 43200) for n in (0, 2, 3)]
+    assert spans_of(config, config.campaigns["always"], 5.0) == [(5.0, day), (2 * day, float("inf"))]
+    assert spans_of(Config(None, tmp_path), Spec("x"), 5.0) == [(5.0, float("inf"))]
