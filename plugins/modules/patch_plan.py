@@ -292,7 +292,7 @@ lines:
   elements: str
   sample:
     - "p-03aca58b6763: Packages: 1 upgraded (1 security); services restarted: 1; no reboot."
-    - "  openssl: upgrade 3.0.16-1~deb12u1 -> 3.0.17-1~deb12u2; security (high); CVE-2025-9230"
+    - "- upgrade openssl (amd64) 3.0.16-1~deb12u1 -> 3.0.17-1~deb12u2; security (high); CVE-2025-9230"
 missing:
   description: Packages of O(packages) that are not installed here.
   returned: when there is a plan

@@ -275,7 +275,7 @@ def test_the_role_shows_the_plan_and_writes_it_down(fleet: Fleet, tmp_path: Path
     for changed in ("changed=1", "changed=0"):
         ran = subprocess.run(command, capture_output=True, text=True, timeout=100, env=dict(os.environ), check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert changed in ran.stdout and "libupkeepdemo1: upgrade 1.0-1 -> 1.0-1+deb12u1" in ran.stdout
+        assert changed in ran.stdout and "upgrade libupkeepdemo1 (amd64) 1.0-1 -> 1.0-1+deb12u1" in ran.stdout
     saved = json.loads((tmp_path / "pdeb.json").read_text())
     assert saved == before.plan and (tmp_path / "pdeb.json").stat().st_mode & 0o77 == 0
     command[-1] = json.dumps({"patch_plan_approved": {"pdeb": saved}, "patch_plan_select": "all"})
@@ -358,9 +358,9 @@ def test_apt_removals_are_refused_phased_ones_wait_and_a_kernel_asks_for_a_reboo
     changed = seen.get("patch.plan.changed")
     assert changed["severity"] == "high" and before.plan["id"] in changed["summary"]
     assert seen.result["approved"]["differences"] == [
-        "linux-image-9.9.9-upkeep:amd64: install 9.9.9-1 is planned now and was not approved",
-        "upkeep-demo-dies:all: upgrade 1.0-1 -> 2.0-1 is planned now and was not approved",
-        "upkeep-demo-kernel:all: upgrade 1.0-1 -> 2.0-1 is planned now and was not approved",
+        "install linux-image-9.9.9-upkeep (amd64) 9.9.9-1 is planned now and was not approved",
+        "upgrade upkeep-demo-dies (all) 1.0-1 -> 2.0-1 is planned now and was not approved",
+        "upgrade upkeep-demo-kernel (all) 1.0-1 -> 2.0-1 is planned now and was not approved",
         "a reboot is needed now, and none was when it was approved: a kernel is installed: "
         "linux-image-9.9.9-upkeep 9.9.9-1",
     ]
@@ -391,7 +391,7 @@ def test_apt_the_plan_foretells_what_the_transaction_does(deb: Host) -> None:
         deb, select="all", plan=seen.plan, exclude=[{"name": "upkeep-demo-dies", "reason": "it dies", "until": ""}]
     )
     assert half.result["approved"]["differences"] == [] and half.checks() == seen.checks()
-    assert half.result["approved"]["done"] == ["libupkeepdemo1:amd64", "upkeep-demo:all"]
+    assert half.result["approved"]["done"] == ["libupkeepdemo1 (amd64)", "upkeep-demo (all)"]
     outdated = {process["unit"] for process in call(deb, "info")["processes"]["outdated"]}
     assert outdated == {s["unit"] for s in seen.plan["services"] if s["restart"] == "upkeep"} == {"upkeep-demo.service"}
     deb.run(install + " ".join(words))
@@ -501,7 +501,7 @@ def test_dnf_a_kernel_is_installed_beside_the_others_and_asks_for_a_reboot(fleet
         assert there == ["8.8.8", "9.9.9"], "as it was foretold"
         after = planned(dnf, select="cves", cves=["CVE-2025-10004"], plan=seen.plan)
         assert after.result["approved"]["differences"] == [] and after.plan["packages"] == []
-        assert after.result["approved"]["done"] == ["kernel:x86_64", "kernel:x86_64"]
+        assert after.result["approved"]["done"] == ["kernel (x86_64)", "kernel (x86_64)"]
         assert after.result["exposure"]["CVE-2025-10004"]["state"] == "patched", "what is kept beside it does not count"
     finally:
         dnf.run("rpm -e --nodeps --allmatches kernel; sed -i /installonly_limit/d /etc/dnf/dnf.conf")
@@ -525,8 +525,8 @@ def test_dnf_locked_excluded_unmet_and_obsoleting(fleet: Fleet, dnf: Host) -> No
             "upkeep-demo-sec 1.0-1.el9>1.1-1.el9",
         ]  # fmt: skip
         assert seen.get("patch.plan.changed")["evidence"] == [
-            "upkeep-demo-conf:noarch: upgrade 1.0-1.el9 -> 2.0-1.el9 is no longer planned",
-            "upkeep-demo-held:noarch: upgrade 1.0-1.el9 -> 2.0-1.el9 is no longer planned",
+            "upgrade upkeep-demo-conf (noarch) 1.0-1.el9 -> 2.0-1.el9 is no longer planned",
+            "upgrade upkeep-demo-held (noarch) 1.0-1.el9 -> 2.0-1.el9 is no longer planned",
         ]
     finally:
         dnf.run("dnf -q versionlock delete upkeep-demo-held")
@@ -542,7 +542,7 @@ def test_dnf_the_plan_foretells_what_the_transaction_does(dnf: Host) -> None:
         dnf.run("dnf -y -q upgrade " + words[0])
         half = planned(dnf, plan=seen.plan)
         assert half.result["approved"] == {
-            "id": seen.plan["id"], "done": ["libupkeepdemo:x86_64"], "differences": [],
+            "id": seen.plan["id"], "done": ["libupkeepdemo (x86_64)"], "differences": [],
         }  # fmt: skip
         info = call(dnf, "info")
         assert {process["unit"] for process in info["processes"]["outdated"]} == {"upkeep-demo.service"}

@@ -499,7 +499,7 @@ def refusal(out: str, err: str) -> list[str]:
         if line.startswith("The following packages have unmet dependencies"):
             listing = True
         elif listing and line.startswith(" "):
-            named.append(" ".join(line.split()))
+            named.append(" ".join(line.split()).replace(" : ", " - ", 1))  # "passwd : Depends" looks like a password
         elif line.strip():
             listing = False
     return named + [line for line in err.splitlines() if line.startswith("E:")]

@@ -250,28 +250,32 @@ def difference(approved: Plan, now: Plan) -> list[str]:
     for key in sorted({*was, *becomes}):
         before, after = was.get(key, []), becomes.get(key, [])
         if len(before) == len(after) == 1 and before != after:
-            lines.append("%s: approved was %s, now it would be %s" % (key, _step(before[0]), _step(after[0])))
+            lines.append("%s was approved, now it would be: %s" % (_step(before[0]), _step(after[0])))
             continue
-        lines += ["%s: %s is no longer planned" % (key, _step(row)) for row in before if row not in after]
-        lines += ["%s: %s is planned now and was not approved" % (key, _step(row)) for row in after
-                  if row not in before]  # fmt: skip
+        lines += ["%s is no longer planned" % _step(row) for row in before if row not in after]
+        lines += ["%s is planned now and was not approved" % _step(row) for row in after if row not in before]
     return lines
 
 
 def _by_package(plan: Plan) -> dict[str, list[list[str]]]:
     rows: dict[str, list[list[str]]] = {}
     for row in transaction(plan):
-        rows.setdefault("%s:%s" % (row[0], row[1]), []).append(row)
+        rows.setdefault(label(row[0], row[1]), []).append(row)
     return rows
 
 
+def label(name: str, arch: str) -> str:
+    """A package in a text. Never "name:": "passwd: 1.2" is taken for a password, and masked."""
+    return "%s (%s)" % (name, arch)
+
+
 def _step(row: list[str]) -> str:
-    _name, _arch, before, after, action = row
+    name, arch, before, after, action = row
     if action == "install":
-        return "install %s" % after
+        return "install %s %s" % (label(name, arch), after)
     if action == "remove":
-        return "remove %s" % before
-    return "%s %s -> %s" % (action, before, after)
+        return "remove %s %s" % (label(name, arch), before)
+    return "%s %s %s -> %s" % (action, label(name, arch), before, after)
 
 
 def package_line(package: Mapping[str, Any]) -> str:
@@ -287,7 +291,7 @@ def package_line(package: Mapping[str, Any]) -> str:
     if not package.get("asked", True):
         about.append("comes along")
     row = [package[key] for key in ("name", "arch", "from", "to", "action")]
-    return "%s: %s%s" % (package["name"], _step(row), "; " + "; ".join(about) if about else "")
+    return _step(row) + ("; " + "; ".join(about) if about else "")
 
 
 def summary(plan: Plan) -> str:
@@ -318,20 +322,20 @@ LINES_LIMIT = 200
 def lines(plan: Plan) -> list[str]:
     """The plan as a person reads it before approving it."""
     told = ["%s: %s" % (plan["id"], summary(plan))]
-    told += _some("  ", [package_line(package) for package in plan["packages"]])
+    told += _some([package_line(package) for package in plan["packages"]])
     # What the policy does not ask for is no news: it is counted.
     entries = plan.get("left_out", [])
     not_asked = [entry for entry in entries if entry.get("why") == "not_selected"]
     kept_out = [_left_out_line(entry) for entry in entries if entry.get("why") != "not_selected"]
     if kept_out:
-        told += ["left out:", *_some("  ", kept_out)]
+        told += ["left out:", *_some(kept_out)]
     if not_asked:
         told.append("not asked for by select: %s: %d" % (plan["select"], len(not_asked)))
     words = {"package": "restarted by its package", "upkeep": "to be restarted", "never": "left alone"}
     services = plan.get("services", [])
     if services:
         lines_of = ["%s: %s (%s)" % (s.get("unit", "?"), words[s["restart"]], s.get("why", "")) for s in services]
-        told += ["services:", *_some("  ", lines_of)]
+        told += ["services:", *_some(lines_of)]
     if _reboot(plan):
         told.append("reboot: %s" % ("; ".join(plan["reboot"].get("why", [])) or "needed"))
     seconds = plan.get("seconds", {})
@@ -342,9 +346,9 @@ def lines(plan: Plan) -> list[str]:
     return told
 
 
-def _some(indent: str, texts: list[str]) -> list[str]:
+def _some(texts: list[str]) -> list[str]:
     more = len(texts) - LINES_LIMIT
-    return [indent + text for text in texts[:LINES_LIMIT]] + (["%s… and %d more" % (indent, more)] if more > 0 else [])
+    return ["- " + text for text in texts[:LINES_LIMIT]] + (["- … and %d more" % more] if more > 0 else [])
 
 
 def _left_out_line(entry: Mapping[str, Any]) -> str:
@@ -352,7 +356,7 @@ def _left_out_line(entry: Mapping[str, Any]) -> str:
     until = " until %s" % entry["until"] if entry.get("until") else ""
     security = ", a security update" if entry.get("security") else ""
     why = entry.get("why", "").replace("_", " ")
-    return "%s%s: %s%s (%s)%s" % (entry.get("name", "?"), step, why, until, entry.get("reason", ""), security)
+    return "%s%s - %s%s (%s)%s" % (entry.get("name", "?"), step, why, until, entry.get("reason", ""), security)
 
 
 def _bytes(number: float) -> str:

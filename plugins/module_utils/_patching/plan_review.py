@@ -373,7 +373,7 @@ def _since(
         key = "%s:%s" % (package["name"], package["arch"])
         there = versions.get(key, [])
         if package["to"] in there if package["to"] else package["from"] not in there:
-            done.append(key)
+            done.append(plan_model.label(package["name"], package["arch"]))
         else:
             rest.append(package)
     lines = plan_model.difference(dict(approved, packages=rest), now)

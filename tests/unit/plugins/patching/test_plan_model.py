@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import plain
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import plan_model as model
 
 
@@ -143,9 +144,9 @@ def test_the_difference_says_which_package_and_how() -> None:
     approved = plan(package("a"), package("b"), package("c"))
     now = plan(package("a", after="3.0.18-1"), package("c"), package("d", before=""))
     assert model.difference(approved, now) == [
-        "a:amd64: approved was upgrade 3.0.16-1 -> 3.0.17-1, now it would be upgrade 3.0.16-1 -> 3.0.18-1",
-        "b:amd64: upgrade 3.0.16-1 -> 3.0.17-1 is no longer planned",
-        "d:amd64: install 3.0.17-1 is planned now and was not approved",
+        "upgrade a (amd64) 3.0.16-1 -> 3.0.17-1 was approved, now it would be: upgrade a (amd64) 3.0.16-1 -> 3.0.18-1",
+        "upgrade b (amd64) 3.0.16-1 -> 3.0.17-1 is no longer planned",
+        "install d (amd64) 3.0.17-1 is planned now and was not approved",
     ]
     assert model.difference(plan(), plan(manager="dnf")) == ["the package manager was apt and is dnf"]
 
@@ -157,7 +158,7 @@ def test_a_plan_is_told_in_lines_as_far_as_it_tells() -> None:
     assert model.errors_of(bare) == []
     assert model.lines(bare) == [
         f"{bare['id']}: Packages: 1 upgraded; services restarted: 0; no reboot.",
-        "  a: upgrade 1 -> 2",
+        "- upgrade a (all) 1 -> 2",
     ]
     made = plan(
         *[package(f"p{number}", security=False) for number in range(250)],
@@ -170,16 +171,25 @@ def test_a_plan_is_told_in_lines_as_far_as_it_tells() -> None:
         seconds={"download": 1, "apply": 2, "reboot": 180, "total": 183, "measured": True},
     )
     told = model.lines(made)
-    assert told[201] == "  … and 50 more"
+    assert told[201] == "- … and 50 more"
     assert told[202:] == [
         "left out:",
-        "  x 1 -> 2: kept back until u (r), a security update",
+        "- x 1 -> 2 - kept back until u (r), a security update",
         "not asked for by select: security: 1",
         "services:",
-        "  n.service: to be restarted (w)",
+        "- n.service: to be restarted (w)",
         "reboot: libc",
         "download: 244 KiB; time: about 183 s, as measured on this host",
     ]
+
+
+def test_no_package_is_taken_for_a_secret() -> None:
+    names = ("passwd", "libsecret-1-0", "python3-keyring", "golang-github-xanzy-ssh-agent-token", "libpam-passwdqc")
+    left = [{"name": name, "from": "1", "to": "2", "why": "held", "reason": "r"} for name in names]
+    now = plan(*[package(name, after="4") for name in names], package("password-store", before=""), left_out=left)
+    for told in (model.lines(now), model.difference(plan(*map(package, names)), now)):
+        assert plain(told) == told and len(told) > len(names)
+    assert plain(now) == now, "the plan itself"
 
 
 def test_a_plan_is_told_in_a_sentence_and_a_package_in_a_line() -> None:
@@ -197,6 +207,6 @@ def test_a_plan_is_told_in_a_sentence_and_a_package_in_a_line() -> None:
     cves = [f"CVE-2026-{number}" for number in range(1, 6)]
     told = package("a", cves=cves, severity="high", known_exploited=True, asked=False)
     assert model.package_line(told) == (
-        "a: upgrade 3.0.16-1 -> 3.0.17-1; known to be exploited; security (high); "
+        "upgrade a (amd64) 3.0.16-1 -> 3.0.17-1; known to be exploited; security (high); "
         "CVE-2026-1, CVE-2026-2, CVE-2026-3 and 2 more; comes along"
     )

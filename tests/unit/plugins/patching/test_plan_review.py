@@ -246,9 +246,9 @@ def test_the_approved_plan_is_compared() -> None:
     moved = Deb("nginx", "1.22-1", [("1.22-3", SECURITY)])
     done = Deb("openssl", "3.0.22-1")
     later = planned(PlanHost([done, moved]), plan=first)
-    assert later["approved"]["done"] == ["openssl:amd64"]
+    assert later["approved"]["done"] == ["openssl (amd64)"]
     assert later["approved"]["differences"] == [
-        "nginx:amd64: approved was upgrade 1.22-1 -> 1.22-2, now it would be upgrade 1.22-1 -> 1.22-3"
+        "upgrade nginx (amd64) 1.22-1 -> 1.22-2 was approved, now it would be: upgrade nginx (amd64) 1.22-1 -> 1.22-3"
     ]
     assert checks(later) == [("patch.plan.changed", "os", "high")]
     nothing = planned(PlanHost([done, Deb("nginx", "1.22-2")]), plan=first)
@@ -343,7 +343,7 @@ def test_why_apt_refuses() -> None:
     out = "Some packages could not be installed.\nThe following packages have unmet dependencies:\n a : Depends: b\n"
     out += "     Recommends: c\nnext\n other\n"
     assert apt_parse.refusal(out, "W: x\nE: Unable to correct problems") == [
-        "a : Depends: b", "Recommends: c", "E: Unable to correct problems",
+        "a - Depends: b", "Recommends: c", "E: Unable to correct problems",
     ]  # fmt: skip
 
 
