@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .check_parse import NONE, Damage, Touched
 from .judge_snapshots import lost_snapshot
+from .restic_errors import repair_index
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .check_rotation import Coverage
 
 REPAIR = (0, 16, 0)
-"""Since when ``repair index`` and ``repair snapshots`` are there; ``rebuild-index`` is the former before."""
+"""Since when ``repair snapshots`` is there."""
 REPAIR_PACKS = (0, 17, 0)
 """Since when ``repair packs`` may be used without a switch for experiments."""
 
@@ -105,7 +106,7 @@ def remedy(version: tuple[int, int, int], damage: Damage) -> str:
     """The commands that save what can be saved, by the names that this version has for them."""
     steps = ["Copy the repository first; stop prune and forget"]
     bad = [pack for pack, (what, _detail) in damage.packs.items() if what in ("damaged", "cut")]
-    index = "restic repair index" if version >= REPAIR else "restic rebuild-index"
+    index = repair_index(version)
     again = "back up again with --force (it stores once more what the sources still have)"
     if damage.snapshots:
         steps.append(lost_snapshot(damage.snapshots[0]).rstrip("."))

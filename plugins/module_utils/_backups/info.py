@@ -254,7 +254,7 @@ class _Look:
                 # The program is one thing, however many repositories need it.
                 subject = "restic" if error.kind in (Kind.NOT_RESTIC, Kind.TOO_OLD) else name
                 if not any(one["check"] == error.check and one["subject"] == subject for one in self.review.findings):
-                    report(self.review, subject, error)
+                    report(self.review, subject, error, in_passing=True)
 
     def _open(self, restic: Restic, wanted: Wanted, told: dict[str, Any]) -> None:
         name = wanted.repository.name
@@ -311,7 +311,7 @@ class _Look:
                 contents = listings.get(standing.series.newest.id)
                 self.covered.append(Covered(seen.name, standing.series.newest.paths, contents))
         for error in failures:
-            report(self.review, seen.name, error)
+            report(self.review, seen.name, error, in_passing=True)
             self.failed.append(seen.name)
 
     def _ours(self, host: str) -> bool:

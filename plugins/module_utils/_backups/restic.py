@@ -20,7 +20,7 @@ from .._findings import MASK, clean_line, redact
 from . import restic_parse
 from .model import Entry, Snapshot
 from .options import SECRET_NAME
-from .restic_errors import Kind, ResticError, classify, messages, why
+from .restic_errors import Kind, ResticError, classify, gist, index_lost, messages, repair_index, why
 from .restic_parse import Lock, NotUnderstood
 
 if TYPE_CHECKING:
@@ -478,11 +478,19 @@ class Restic:
         detail = " (restic %s: %s)" % (asked[0], limit.get(ended.ended_by, ended.ended_by)) if ended.ended_by else ""
         if kind == Kind.UNKNOWN:
             detail = " (restic %s: exit code %s)" % (asked[0], ended.rc)
+        told, remedy = why(kind), ""
+        if kind == Kind.CORRUPT and index_lost(said):
+            told = "the index is lost of something that the snapshots need: the repository is damaged"
+            steps = (
+                "Copy the repository before anything else, stop prune and forget, then: %s; restic check --read-data."
+            )
+            remedy = steps % repair_index(self._version or OLDEST)
         return ResticError(
             kind,
-            why(kind) + where + detail,
-            [self.repository.clean(line) for line in said[-_EVIDENCE:]],
-            rc=code if code is not None else ended.rc,
+            told + where + detail,
+            [self.repository.clean(line) for line in gist(said, _EVIDENCE)],
+            remedy,
+            code if code is not None else ended.rc,
         )
 
     def _not_understood(self, asked: Sequence[str], expected: str, out: bytes) -> ResticError:

@@ -291,6 +291,10 @@ _MESSAGES = [
 ]
 _KINDS = [(kind, re.compile(pattern)) for kind, pattern in _MESSAGES]
 
+_FRAME = re.compile(r"\S+\.(?:go|s):\d+(?: \+0x[0-9a-f]+)?")
+_FUNCTION = re.compile(r"[\w./*()\[\]~-]+\.[\w.()*-]+")
+_NOT_INDEXED = re.compile(r"\bid [0-9a-f]{64} not found in (?:repository|index)")
+
 # 0.17 and later. 130 is 128 + SIGINT in all of them.
 _CODES = {3: Kind.INCOMPLETE, 10: Kind.MISSING, 11: Kind.LOCKED, 12: Kind.WRONG_PASSWORD}
 
@@ -344,8 +348,29 @@ def messages(err: bytes) -> tuple[int | None, list[str]]:
                 error = made.get("error")
                 if isinstance(error, dict) and isinstance(error.get("message"), str):
                     text = error["message"]  # of a file, in backup and restore
-        said += [part.strip() for part in str(text).splitlines() if part.strip()]
+        for part in map(str.strip, str(text).splitlines()):
+            if _FRAME.fullmatch(part):
+                # The place in restic's source, below the function that is called there: no word to anybody else.
+                if said and _FUNCTION.fullmatch(said[-1]):
+                    said.pop()
+            elif part:
+                said.append(part)
     return code, said
+
+
+def gist(said: list[str], most: int) -> list[str]:
+    """The first message, which is nearest to the cause, and the last ones, with the verdict: ``most`` at the most."""
+    return said if len(said) <= most else [said[0], *said[1 - most :]]
+
+
+def index_lost(said: Iterable[str]) -> bool:
+    """Whether something that is needed is in no index; a pack that is gone is still in one."""
+    return any(_NOT_INDEXED.search(line) for line in said)
+
+
+def repair_index(version: tuple[int, int, int]) -> str:
+    """The command that makes the indexes anew, as that version has it."""
+    return "restic repair index" if version >= (0, 16, 0) else "restic rebuild-index"
 
 
 def classify(ended: Ended) -> str:
@@ -381,12 +406,17 @@ def _by_message(said: list[str]) -> str | None:
     return None
 
 
-def report(review: Review, subject: str, error: ResticError) -> None:
-    """Tell a fault as a finding about a repository, by the name of its check."""
+def report(review: Review, subject: str, error: ResticError, in_passing: bool = False) -> None:
+    """Tell a fault as a finding about a repository, by the name of its check.
+
+    ``in_passing``: damage was met by somebody who did not look for it. The check of the repository, which tells what is
+    damaged and what helps, is the one to be shown: of two findings of one name the more severe is.
+    """
+    severity = "high" if in_passing and error.kind == Kind.CORRUPT else error.severity
     review.found(
         error.check,
         subject,
-        error.severity,
+        severity,
         "%s: %s." % (subject, error.why),
         error.evidence,
         error.remedy,

@@ -5,9 +5,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic_errors import Kind, classify
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic_errors import (
+    Kind,
+    ResticError,
+    classify,
+    gist,
+    index_lost,
+    messages,
+    report,
+)
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 from ansible_collections.upkeep.maintenance.plugins.module_utils._process import Ended
 
 PACK = "/srv/repository/data/c1/c133007f9c50f4eeff26de95cdde2deff8b97fe5450814d48ca95536ac2c9748"
@@ -50,6 +61,51 @@ def test_a_network_that_fails_is_no_damage(why: str) -> None:
     said = f"Load(<data/c133007f9c>, 500, 0) returned error, retrying after 552.330144ms: {why}\n" * 10
     assert classify(Ended(None, "idle", b"", said.encode(), 120.0)) == Kind.UNREACHABLE
     assert classify(Ended(1, "", b"", said.encode(), 43.0)) == Kind.UNREACHABLE
+
+
+ID = "0fa3120ad7e0a14596ba5054dae10614f29bf9efc9acb4f4b9ac90f8b326fa0f"
+# restic ls after its indexes were deleted: 0.14 prints the lines, 0.19 has them in its JSON.
+LOST = f"""id {ID} not found in repository
+github.com/restic/restic/internal/repository.(*Repository).LoadBlob
+\tgithub.com/restic/restic/internal/repository/repository.go:256
+main.glob..func15
+\tgithub.com/restic/restic/cmd/restic/cmd_ls.go:45
+github.com/spf13/cobra.(*Command).execute
+\tgithub.com/spf13/cobra/command.go:916
+runtime.goexit
+\truntime/asm_amd64.s:1594
+"""
+
+
+@pytest.mark.parametrize(
+    "said", [LOST, json.dumps({"message_type": "exit_error", "code": 1, "message": LOST})], ids=["0.14", "0.19"]
+)
+def test_of_a_stack_trace_the_cause_is_kept(said: str) -> None:
+    assert messages(said.encode())[1] == [f"id {ID} not found in repository"]
+    assert index_lost(messages(said.encode())[1])
+    assert classify(Ended(1, "", b"", said.encode(), 1.0)) == Kind.CORRUPT
+
+
+def test_a_message_that_names_a_place_keeps_its_words() -> None:
+    said = ["open /srv/main.go: denied", "see main.go:12 there"]
+    assert messages("\n".join(said).encode())[1] == said
+
+
+def test_of_many_messages_the_first_and_the_last_are_kept() -> None:
+    said = [str(number) for number in range(100)]
+    assert gist(said, 20) == ["0", *said[81:]]
+    assert gist(said[:20], 20) == said[:20]
+
+
+def test_damage_that_was_met_in_passing_leaves_the_word_to_the_check() -> None:
+    for kind, in_passing, severity in (
+        (Kind.CORRUPT, True, "high"),
+        (Kind.CORRUPT, False, "critical"),
+        (Kind.NO_KEY, True, "critical"),
+    ):
+        review = Review("backup")
+        report(review, "office", ResticError(kind, "why"), in_passing=in_passing)
+        assert [one["severity"] for one in review.findings] == [severity]
 
 
 SFTP = "Fatal: unable to open repository at sftp:backup@host:/srv: unable to start the sftp session, error: EOF"
