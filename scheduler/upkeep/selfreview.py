@@ -205,7 +205,7 @@ def look(
     with review.check(APPROVAL):
         approval.look(connection, review, config, now)
     _outgoing(connection, review, now)
-    campaigns.look(connection, review, now)
+    campaigns.look(connection, review, config, now)
     with review.check(HEARTBEAT):
         _heartbeat(connection, review, config, now)
     with review.check(LOST):

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from ..durations import shown
 from ..store import campaigns
-from . import model
-from .decide import GIVE_UP, next_step
+from . import engine, model
+from .decide import GIVE_UP, Wait, decide, next_step
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 
+    from ..config import Config
     from ..store.campaigns import Kept
 
 STOPPED = "patch.campaign.stopped"
@@ -34,7 +35,7 @@ NEWEST = 50
 """Campaigns that are looked at."""
 
 
-def look(connection: Connection, review: Review, now: float) -> None:
+def look(connection: Connection, review: Review, config: Config, now: float) -> None:
     """All checks."""
     found = campaigns.listed(connection, NEWEST)
     with review.check(STOPPED):
@@ -42,7 +43,7 @@ def look(connection: Connection, review: Review, now: float) -> None:
         for kept in found:
             if kept.name not in seen and kept.started is not None:
                 seen.add(kept.name)
-                _stopped(review, kept)
+                _stopped(review, config, kept, now)
     with review.check(QUARANTINED):
         through: set[str] = set()
         for kept in found:  # the newest first: a host that came through since is no longer told of
@@ -59,7 +60,7 @@ def look(connection: Connection, review: Review, now: float) -> None:
                         _left(review, kept, host, kind, now - since.get((host.name, kind), now))
 
 
-def _stopped(review: Review, kept: Kept) -> None:
+def _stopped(review: Review, config: Config, kept: Kept, now: float) -> None:
     campaign = kept.campaign
     bad = [host for host in campaign.hosts if host.failed]
     evidence = [f"{host.name}: {host.state}: {host.why}" for host in bad]
@@ -74,17 +75,18 @@ def _stopped(review: Review, kept: Kept) -> None:
             f"it: upkeep campaign abort {kept.name}",
             {"campaign": kept.number},
         )
-    stuck = [host for host in campaign.hosts if host.at_work and host.tries >= GIVE_UP and host.silent_since is None]
-    if campaign.state == model.RUNNING and stuck:
-        host = stuck[0]
+    if campaign.state != model.RUNNING or campaign.ending:
+        return
+    decision = decide(campaign, now, engine.spans_of(config, campaign.spec, now), {})
+    if isinstance(decision, Wait) and decision.stuck:
+        stuck = [host for host in campaign.hosts if host.at_work and host.tries >= GIVE_UP]
         review.found(
             STOPPED,
             kept.name,
             "high",
-            f"The campaign {kept.name} is held up: {host.name} waits for {next_step(campaign, host)}, "
-            f"tried {host.tries} times.",
-            [f"{one.name}: {one.state}: {one.why}" for one in stuck],
-            f"See it: upkeep campaign status {kept.name}. It is tried again until it succeeds.",
+            f"The campaign {kept.name} is held up: {decision.why}.",
+            [f"{host.name}: {host.state}: {host.why}" for host in stuck],
+            f"See it: upkeep campaign status {kept.name}. It is tried again until it can go on.",
             {"campaign": kept.number},
         )
 

@@ -144,10 +144,16 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
     from .run import actor
 
     spec = _spec(config, arguments.name)
-    hosts = engine.host_names(config, spec)
     sources = spec.inventory or config.inventory_of(None)
     by_variable = any(one.order_by for one in spec.one_at_a_time)
-    facts = inventory.facts_of(sources, rings.patterns(spec), variables=by_variable)
+    try:
+        hosts = engine.host_names(config, spec)
+        facts = inventory.facts_of(sources, rings.patterns(spec), variables=by_variable)
+    except UpkeepError as error:
+        # Its patterns come from the file, not from an option.
+        error.what = error.what.replace("in --limit", f"of the campaign {spec.name}")
+        error.remedy = error.remedy.replace("correct --limit", f"correct campaigns.{spec.name} in {config.path}")
+        raise
     store.check_writable()
     number, step = engine.begin_plan(store, spec, hosts, actor(), time.time())
     said = drive.plan(store, config, number, step, _say)
@@ -158,6 +164,9 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
             campaigns.forget(connection, number)
         raise
     if not any(host.plan for host in kept.campaign.hosts):
+        with store.database.write() as connection:
+            nothing = replace(kept.campaign, state=model.ABORTED, why="no host could be planned")
+            campaigns.save(connection, number, kept.campaign, nothing, "", time.time())
         left = [f"{host.name}: {host.why}" for host in kept.campaign.hosts if host.state == model.LEFT_OUT]
         raise UpkeepError(
             f"no host of the campaign {spec.name} could be planned",

@@ -172,7 +172,7 @@ def found(store: Store, campaign: Campaign, now: float = 10_000.0) -> dict[str, 
         campaigns.save(connection, number, was, campaign, "", 200.0)
     review = Review("upkeep")
     with store.database.read() as connection:
-        look.look(connection, review, now)
+        look.look(connection, review, Config(None, Path()), now)
     assert {entry["check"] for entry in review.coverage} >= set(look.CHECKS)
     return {one["check"]: one for one in review.findings}
 
@@ -195,6 +195,15 @@ def test_what_needs_a_person_is_found(store: Store) -> None:
     assert "drained, and its monitoring silenced" in json.dumps(quarantined["evidence"])
     assert "has stopped: 1 failed" in str(made[look.STOPPED]["summary"])
     assert made[look.LEFT]["subject"] == "h1 snapshot, campaign os"
+
+
+def test_one_that_cannot_go_on_by_itself_is_found(store: Store) -> None:
+    one, *others = fleet(SPEC, [0, 1, 1]).hosts
+    waits = replace(one, state="verified", batch=1, applying=True, tries=4, retry_at=1e9, why="the balancer is away")
+    made = found(store, Campaign(SPEC, (waits, *others), RUNNING))
+    assert made[look.STOPPED]["summary"] == (
+        "The campaign os is held up: h0 waits for undrain; tried 4 times: the balancer is away."
+    )
 
 
 def test_a_host_that_came_through_since_is_no_longer_told_of(store: Store) -> None:
