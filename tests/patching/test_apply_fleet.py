@@ -402,6 +402,13 @@ def test_apt_a_broken_sshd_stops_it_before(deb: Host) -> None:
         assert "Nonsense" in call(deb, "prepare", plan=plan).get("patch.prepare.sshd_broken")["summary"]
         assert call(deb, "apply", plan=plan).checks() == [("patch.apply.failed", "sshd")]
         assert deb_version(deb, "upkeep-demo").startswith("1.0-1")
+        deb.run("cp -p /root/sshd_config /etc/ssh/")
+        assert call(deb, "apply", plan=plan).ok
+        deb.run("echo Nonsense yes >> /etc/ssh/sshd_config")  # as a package's script could
+        did = call(deb, "apply", plan=plan)
+        assert (
+            did.get("patch.apply.service_failed")["subject"] == "sshd" and "Nonsense" in did.result["reboot"]["blocked"]
+        )
     finally:
         deb.run("cp -p /root/sshd_config /etc/ssh/")
 

@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .._patching import gather_system
-from . import apt_output, services, transaction
+from . import apt_output, order, services, transaction
 from .files import sha256
 from .journal import BASE, Journal
 from .progress import diff, key, measure, versions
@@ -329,6 +329,10 @@ def _services(session: Session, engine: Apt | Dnf, journal: Journal) -> None:
     session.result["services"] = did.services
     session.result["changed"] = session.result["changed"] or did.changed
     _reboot(session, engine, did)
+    blocked = session.result["reboot"]["blocked"]
+    if blocked and not set(order.SSH) & set(did.failed):
+        # It was good before the transaction: the next restart or reboot would cost the host.
+        did.failed["sshd"] = ["sshd would not come up again: %s" % blocked]
     for unit, evidence in sorted(did.failed.items()):
         session.review.found(
             "patch.apply.service_failed", unit, "high",

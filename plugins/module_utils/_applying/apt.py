@@ -14,6 +14,7 @@ import fnmatch
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from .._mounts import parse_mountinfo
 from .._patching import apt_parse as parse
@@ -198,9 +199,10 @@ class Apt:
         """Fetch the packages, verified, into the journal's folder: by way of apt's archives."""
         argv = ["apt-get", "-q", "-y", "-d", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=%d" % lock_timeout]
         ran = self.host.run([*argv, *_ALLOW, "install", *self._words(packages)], timeout=timeout)
+        local = self._local(self._words(packages))
         for package in packages:
             if package["to"]:
-                self._take(store, journal, package)
+                self._take(store, journal, package, local)
         if ran.rc == 0:
             return None
         said = ran.out + "\n" + ran.err
@@ -208,11 +210,17 @@ class Apt:
         why = "fetching had no end within %d s" % timeout if ran.rc is None else "apt-get ended with %d" % ran.rc
         return Problem(why, "See what the mirror says: apt-get update", lines[:10])
 
-    def _take(self, store: Store, journal: Journal, package: Mapping[str, Any]) -> None:
+    def _local(self, words: Sequence[str]) -> dict[str, str]:
+        """The packages that apt has at hand in a mirror on this host (file:), and does not copy: name to path."""
+        argv = ["apt-get", "-q", "-y", "--print-uris", "--reinstall", "-o", "Debug::NoLocking=1", *_ALLOW, "install"]
+        fetches = apt_output.parse_uris(self.host.run([*argv, *words], timeout=300).out)
+        return {fetch.file: unquote(fetch.uri[len("file:") :]) for fetch in fetches if fetch.uri.startswith("file:/")}
+
+    def _take(self, store: Store, journal: Journal, package: Mapping[str, Any], local: Mapping[str, str]) -> None:
         name = apt_output.file_name(package["name"], package["to"], package["arch"])
         target = os.path.join(store.folder(journal.plan_id), "new", name)
         if not self._is(target, package, package["to"]):
-            place(os.path.join(ARCHIVES, name), target)
+            place(os.path.join(ARCHIVES, name), target) or place(local.get(name, ""), target, copy=True)
         if self._is(target, package, package["to"]):
             journal.new[key(package)] = {"file": name, "sha256": sha256(target)}
 
@@ -279,8 +287,10 @@ class Apt:
             inside = "-o", "Dir::Cache::archives=" + fetched, "-o", "APT::Sandbox::User=root"
             argv = ["apt-get", "-q", "-y", "-d", "--reinstall", "-o", "Debug::NoLocking=1", *inside, *_ALLOW]
             self.host.run([*argv, "install", word], timeout=timeout)
-            with contextlib.suppress(OSError):
-                os.replace(os.path.join(fetched, _old(package)), os.path.join(folder, _old(package)))
+            target = os.path.join(folder, _old(package))
+            place(os.path.join(fetched, _old(package)), target) or place(
+                self._local([word]).get(_old(package), ""), target, copy=True
+            )
             shutil.rmtree(fetched, ignore_errors=True)
 
     @staticmethod

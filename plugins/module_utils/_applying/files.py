@@ -11,14 +11,19 @@ import os
 import shutil
 
 
-def place(source: str, target: str) -> bool:
-    """Have a file under another name too: a second name where that goes, else a copy; whether it went."""
+def place(source: str, target: str, copy: bool = False) -> bool:
+    """Have a file under another name too: as a second name, or with ``copy``, or where that cannot be, as a copy.
+
+    Whether it went. What a link leads to is only copied.
+    """
     try:
-        if os.path.islink(source) or not os.path.isfile(source):
+        if not os.path.isfile(source) or (os.path.islink(source) and not copy):
             return False
         with contextlib.suppress(FileNotFoundError):
             os.unlink(target)
         try:
+            if copy:
+                raise OSError
             os.link(source, target)
         except OSError:
             shutil.copyfile(source, target + ".part")
