@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -138,11 +139,17 @@ def _services(before: Mapping[str, Any], after: Mapping[str, Any], found: Differ
         evidence = ["before: %s, now: %s" % (was["state"], entry["state"] if entry else "inactive or gone")]
         if entry and entry.get("result"):
             evidence.append("systemd says: %s" % entry["result"])
-        remedy = "systemctl status %s; journalctl -u %s -b" % (unit, unit)
+        remedy = _remedy(unit)
         if was.get("enabled") in ("disabled", "") and not was.get("wanted"):
             evidence.append("it is not enabled: somebody started it by hand, and after a reboot nobody does")
-            remedy += "; systemctl enable --now %s, if it belongs here" % unit
-        found.changes.append(Change(SERVICE_LOST, unit, "high", summary, evidence, remedy))
+            remedy += "; systemctl enable --now %s, if it belongs here" % shlex.quote(unit)
+        # systemd has given it up: whoever waits for it waits in vain.
+        returns = not (entry and entry["state"].startswith("failed"))
+        found.changes.append(Change(SERVICE_LOST, unit, "high", summary, evidence, remedy, returns))
+
+
+def _remedy(unit: str) -> str:
+    return "systemctl status %s; journalctl -b -u %s" % (shlex.quote(unit), shlex.quote(unit))
 
 
 def _state(entry: Mapping[str, Any] | None) -> str:
@@ -200,7 +207,7 @@ def _failed(before: Mapping[str, Any], after: Mapping[str, Any], found: Differen
     # A service that systemd was restarting when it was looked at was broken then, though it was not "failed".
     loops = {unit for unit, entry in before.get("services", {}).items() if entry["state"] == "activating/auto-restart"}
     for unit, result in sorted(after["failed"].items()):
-        remedy = "systemctl status %s; journalctl -u %s -b" % (unit, unit)
+        remedy = _remedy(unit)
         evidence = ["systemd says: %s" % result] if result else []
         if unit in earlier or unit in loops:
             found.already.append(
@@ -215,7 +222,7 @@ def _failed(before: Mapping[str, Any], after: Mapping[str, Any], found: Differen
             if entry.get("by") and not entry.get("wanted"):
                 severity = "medium"  # a job of a timer, which runs again; nobody is served by it now
             found.changes.append(
-                Change(UNIT_FAILED, unit, severity, "%s has failed; before it had not." % unit, evidence, remedy)
+                Change(UNIT_FAILED, unit, severity, "%s has failed; before it had not." % unit, evidence, remedy, False)
             )
     found.recovered += ["unit %s" % unit for unit in sorted(earlier) if unit not in after["failed"]]
 
@@ -255,7 +262,7 @@ def _sockets(before: Mapping[str, Any], after: Mapping[str, Any], found: Differe
         state = after.get("services", {}).get(unit, {}).get("state", "")
         if state:
             evidence.append("%s is %s" % (unit, state))
-        remedy = "ss -lntup; %s" % ("journalctl -u %s -b" % unit if unit else "find out what is to listen there")
+        remedy = "ss -lntup; " + (_remedy(unit) if unit else "find out what is to listen there")
         severity = "medium" if was["proto"] == "unix" else "high"
         summary = "%s does not listen any more on %s." % (owner, name)
         found.changes.append(Change(PORT_CLOSED, name, severity, summary, evidence, remedy))
@@ -312,7 +319,8 @@ def _not_judged_socket(
 def _mounts(before: Mapping[str, Any], after: Mapping[str, Any], found: Difference) -> None:
     for path, was in sorted(before["mounts"].items()):
         now = after["mounts"].get(path)
-        remedy = "findmnt %s; findmnt --verify; mount %s" % (path, path)
+        quoted = shlex.quote(path)
+        remedy = "findmnt %s; findmnt --verify; mount %s" % (quoted, quoted)
         evidence = ["before: %s (%s, %s)" % (was["source"], was["type"], "ro" if was.get("ro") else "rw")]
         if now is None:
             if path in after.get("automounts", ()):
@@ -325,7 +333,7 @@ def _mounts(before: Mapping[str, Any], after: Mapping[str, Any], found: Differen
         elif now.get("ro") and not was.get("ro"):
             evidence.append("now: %s (%s, ro)" % (now["source"], now["type"]))
             summary = "%s could be written to before, and is read-only now." % path
-            remedy = "dmesg | tail; findmnt %s" % path
+            remedy = "dmesg | tail; findmnt %s" % quoted
         else:
             continue
         found.changes.append(Change(MOUNT_LOST, path, "high", summary, evidence, remedy))
@@ -393,7 +401,7 @@ def _containers(before: Mapping[str, Any], after: Mapping[str, Any], found: Diff
     earlier = [entry["image"] for entry in before["containers"].values()]
     for name, was in sorted(before["containers"].items()):
         engine, _slash, short = name.partition("/")
-        remedy = "%s ps -a; %s logs %s" % (engine, engine, short)
+        remedy = "%s ps -a; %s logs %s" % (engine, engine, shlex.quote(short))
         if name in now:
             if now[name].get("health") != "unhealthy" or was.get("health") == "unhealthy":
                 continue

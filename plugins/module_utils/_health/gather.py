@@ -36,6 +36,8 @@ FIRST = 10
 """Causes of errors, and lines as they were, that are kept."""
 DESCRIPTORS = 500_000
 """Open files of processes that are looked at for the owners of sockets: about a second's work."""
+KINDS = ("*.service", "*.socket", "*.mount", "*.automount", "*.swap", "*.timer", "*.path", "*.target")
+"""Units that somebody wrote; devices, slices, and the scopes of sessions are systemd's own."""
 PASSING = (
     "/tmp/*",  # noqa: S108 - looked for, not written to
     "/run/*", "/var/run/*", "/proc/*", "/sys/*", "/dev/*", "/var/lib/docker/*", "/var/lib/containers/*",
@@ -92,7 +94,7 @@ def _services(host: Host, seen: dict[str, Any]) -> None:
     if not host.exists("/run/systemd/system"):
         raise _Unknown("this host was not booted with systemd, and nothing else is understood")
     # Patterns match the units that are loaded: all that run, failed, or are waited for.
-    argv = ["systemctl", "show", "--no-pager", "--property=" + ",".join(parse.PROPERTIES), "--", "*"]
+    argv = ["systemctl", "show", "--no-pager", "--property=" + ",".join(parse.PROPERTIES), "--", *KINDS]
     ran = host.run(argv, timeout=COMMAND_SECONDS)
     if ran.rc != 0 or ran.truncated:
         raise _Unknown("systemctl show %s" % _how(ran))

@@ -115,7 +115,7 @@ def _told(spec: Mapping[str, Any], answer: Answer, took: float) -> dict[str, Any
     if spec["unit"]:
         told["unit"] = spec["unit"]
     host, port = _place(spec)
-    if port and (_LOCAL.fullmatch(host) or host in (socket.gethostname(), socket.getfqdn() if host else "")):
+    if port and (_LOCAL.fullmatch(host) or host == socket.gethostname()):
         told["port"] = port
     return told
 
@@ -152,6 +152,10 @@ def _why(error: BaseException, seconds: float) -> str:
         return "no answer within %d s" % seconds
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there (connection refused)"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection without an answer"
+    if isinstance(error, http.client.BadStatusLine):
+        return "what listens there does not speak HTTP"
     if isinstance(error, socket.gaierror):
         return "its name cannot be resolved: %s" % (error.strerror or error)
     if isinstance(error, OSError):
@@ -304,7 +308,9 @@ def _sql(spec: Mapping[str, Any], end: float, _now: float) -> Answer:
     if ended.rc != 0:
         if ended.ended_by:
             return Answer(False, _ended(ended, spec), told)
-        return Answer(False, "the query failed: %s" % (told[0] if told else "exit code %s" % ended.rc), told)
+        # mariadb prints the query before what is wrong with it.
+        errors = [line for line in told if re.search(r"ERROR|FATAL|error:", line)] or told
+        return Answer(False, "the query failed: %s" % (errors[0] if errors else "exit code %s" % ended.rc), errors)
     if spec["expected"] is not None and out != spec["expected"].strip():
         return Answer(False, "the query gives %r, expected was %r" % (out[:80], spec["expected"][:80]))
     return Answer(True, "the query is answered as expected" if spec["expected"] is not None else "it is answered")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .._applying import journal
-from .._findings import CannotCheck, Review, clean_lines
+from .._findings import CannotCheck, Review, plain
 from . import compare, gather
 from .options import errors_of
 from .probes import probe_all
@@ -55,20 +55,14 @@ def review(host: Host, options: Mapping[str, Any], base: str = journal.BASE) -> 
         "compared": before is not None,
         "before_time": before["time"] if before else None,
         "rebooted": _rebooted(before, whole) if before else None,
-        "changes": [_change(change) for change in found.changes],
-        "already": [_change(change) for change in found.already],
-        "recovered": clean_lines(found.recovered),
+        "changes": [asdict(change) for change in found.changes],
+        "already": [asdict(change) for change in found.already],
+        "recovered": found.recovered[:LEFT_OUT],
         "left_out": found.left_out[:LEFT_OUT],
         "ignored": found.ignored[:LEFT_OUT],
         "unknown": found.unknown,
     }
-    return {"health": kept, "difference": difference, "waited": waited, **told.result()}
-
-
-def _change(change: compare.Change) -> dict[str, Any]:
-    told = asdict(change)
-    told["evidence"] = clean_lines(told["evidence"])
-    return told
+    return {"health": kept, "difference": plain(difference), "waited": waited, **told.result()}
 
 
 def _rebooted(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
