@@ -1,0 +1,123 @@
+# Copyright (c) 2026, Upkeep contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of monitoring_silence, and what is wrong with those that are handed in. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONGEST = 7 * 24 * 60
+"""Minutes from now at which a silence ends at the latest: one that was forgotten must not outlive a week."""
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}")
+
+SPEC: dict[str, Any] = {
+    "kind": {"type": "str", "choices": ["alertmanager"], "default": "alertmanager"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "key": {"type": "str", "required": True, "no_log": False},
+    "url": {"type": "str", "required": True},
+    "matchers": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "value": {"type": "str", "required": True},
+            "regex": {"type": "bool", "default": False},
+            "equal": {"type": "bool", "default": True},
+        },
+    },
+    "minutes": {"type": "int", "default": 120},
+    "ends": {"type": "float"},
+    "extend": {"type": "bool", "default": True},
+    "comment": {"type": "str", "default": "Maintenance by Upkeep"},
+    "user": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "token": {"type": "str", "no_log": True},
+    "verify": {"type": "bool", "default": True},
+    "ca_file": {"type": "path"},
+    "client_cert": {"type": "path"},
+    "client_key": {"type": "path"},
+    "timeout": {"type": "int", "default": 15},
+}
+
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_EVERYTHING = ("", ".*", ".+", "^.*$", "^.+$")
+
+
+def errors_of(options: Mapping[str, Any], now: float) -> list[str]:
+    """What is wrong with options that have their types: a sentence each. ``now`` is an epoch in seconds."""
+    errors = []
+    if not KEY.fullmatch(options["key"]):
+        errors.append("key is up to 120 letters, digits and any of . _ : / @ -, and begins with a letter or a digit")
+    errors += _url_errors(options["url"])
+    if not 1 <= options["timeout"] <= 300:
+        errors.append("timeout is 1 to 300 seconds, this is %d" % options["timeout"])
+    if options["password"] is not None and not options["user"]:
+        errors.append("a password needs a user")
+    if options["user"] and options["token"]:
+        errors.append("which of the two counts: user, or token? Give one of them")
+    for name in ("user", "password", "token", "comment"):
+        if options[name] and _CONTROL.search(options[name]):
+            errors.append("%s holds a line feed or another control character" % name)
+    if options["user"] and ":" in options["user"]:
+        errors.append("user holds a colon, which Basic authentication cannot carry")
+    if options["client_key"] and not options["client_cert"]:
+        errors.append("client_key needs a client_cert")
+    if options["state"] == "present":
+        errors += _time_errors(options, now) + _matcher_errors(options["matchers"])
+    return errors
+
+
+def _url_errors(url: str) -> list[str]:
+    try:
+        parts = urlsplit(url)
+        _port = parts.port
+    except ValueError as error:
+        return ["url makes no sense: %s" % error]
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ["url begins with http:// or https:// and names a host"]
+    if parts.username is not None or parts.password is not None:
+        return ["url is logged, so no user and password in it: give user and password"]
+    if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", url):
+        return ["url is where the server's pages begin: no query, no fragment, no white space"]
+    return []
+
+
+def _time_errors(options: Mapping[str, Any], now: float) -> list[str]:
+    if options["ends"] is None:
+        if 1 <= options["minutes"] <= LONGEST:
+            return []
+        return ["minutes is 1 to %d (a week), this is %d" % (LONGEST, options["minutes"])]
+    left = (options["ends"] - now) / 60
+    if not left > 0:
+        return ["ends is an epoch in seconds that is still to come, this one is over since %.0f minutes" % -left]
+    if left > LONGEST:
+        return ["ends is at most a week away, this is %.0f minutes from now (is it in milliseconds?)" % left]
+    return []
+
+
+def _matcher_errors(matchers: list[dict[str, Any]]) -> list[str]:
+    if not matchers:
+        return ["matchers says which alerts are silenced: at least one"]
+    errors = []
+    for matcher in matchers:
+        if not matcher["name"].strip() or _CONTROL.search(matcher["name"] + matcher["value"]):
+            errors.append("the name of a matcher is a label, and neither name nor value holds control characters")
+    if len({identity(matcher) for matcher in matchers}) != len(matchers):
+        errors.append("a matcher stands there twice")
+    if all(not matcher["equal"] or (matcher["regex"] and matcher["value"] in _EVERYTHING) for matcher in matchers):
+        errors.append("these matchers silence everything, or all but a few: one of them must ask for a value")
+    elif not any(matcher["equal"] and matcher["value"] for matcher in matchers):
+        errors.append("one matcher must ask for a value that is not empty")
+    return errors
+
+
+def identity(matcher: Mapping[str, Any]) -> tuple[str, str, bool, bool]:
+    """A matcher as something that can be compared."""
+    return (matcher["name"], matcher["value"], bool(matcher["regex"]), bool(matcher["equal"]))
