@@ -269,6 +269,11 @@ difference:
       description: The checks that could not be done, and why.
       returned: always
       type: dict
+    partial:
+      description: The checks that were done for a part, and what is missing. The verdict is V(degraded) then, at the
+        least.
+      returned: always
+      type: dict
   sample:
     verdict: unhealthy
     compared: true
@@ -287,6 +292,7 @@ difference:
     left_out: [{subject: packagekit.service, why: it is started on demand over D-Bus and ends when nobody needs it}]
     ignored: []
     unknown: {}
+    partial: {}
 waited:
   description: How long it was waited, how often it was looked, what came back late and after how many seconds, and
     whether the time was over before all was back.
