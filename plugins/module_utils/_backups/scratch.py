@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .._process import Account
+
 BASE = "/var/lib/upkeep/scratch"
 """Where scratch places are made when nobody says otherwise."""
 
@@ -122,7 +124,7 @@ class Scratch:
         needs_files: int = 0,
         reserve: int | None = None,
         run: str = "",
-        account: str | None = None,
+        account: Account | None = None,
     ) -> None:
         self.base = os.path.realpath(base or BASE)
         self.purpose = re.sub(r"[^a-z0-9]+", "", purpose.lower())[:32] or "test"
@@ -320,9 +322,9 @@ def _size(count: int) -> str:
     return "%.1f TiB" % value
 
 
-def _account(name: str | None) -> tuple[int, int] | None:
-    if name is None:
-        return None
+def _account(name: Account | None) -> tuple[int, int] | None:
+    if name is None or isinstance(name, tuple):
+        return name
     import pwd
 
     entry = pwd.getpwnam(name)
