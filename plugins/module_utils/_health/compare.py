@@ -531,8 +531,8 @@ _LOOKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], Difference], N
 
 
 def verdict(found: Difference) -> str:
-    """``unhealthy``: critical or high; ``unknown``: something could not be looked at; ``degraded``: medium, or looked at
-    in part; ``healthy``. Compared to nothing, it says what the probes say.
+    """``unhealthy``: critical or high; ``unknown``: something could not be looked at; ``degraded``: medium, or looked
+    at in part; ``healthy``. Compared to nothing, it says what the probes say.
     """
     severities = {change.severity for change in found.changes}
     if severities & {"critical", "high"}:
