@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from .._findings import clean_line
 from .parse import is_up
 
 if TYPE_CHECKING:
@@ -561,10 +562,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _is_name(value: Any) -> bool:
+    """Whether something of it is left to tell a person."""
+    return isinstance(value, str) and clean_line(value, 200) != ""
+
+
 def _table(*texts: str) -> Callable[[Any], bool]:
     def fits(value: Any) -> bool:
         return isinstance(value, dict) and all(
-            isinstance(name, str) and isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in texts)
+            _is_name(name) and isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in texts)
             for name, entry in value.items()
         )
 
@@ -584,7 +590,7 @@ def _names(value: Any) -> bool:
 
 
 def _texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, str) for pair in value.items() for item in pair)
+    return isinstance(value, dict) and all(_is_name(name) and isinstance(text, str) for name, text in value.items())
 
 
 def _socket_list(value: Any) -> bool:

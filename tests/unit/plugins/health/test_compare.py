@@ -342,6 +342,7 @@ def test_ignored_is_told_with_its_reason() -> None:
         {"journal": {"events": -1}}, {"journal": {**quiet(), "events": 10**12}}, {"containers": {"x": {}}},
         {"probes": {"p": {"passed": "yes"}}}, {"cut": {"x": "y"}}, {"ephemeral": [1]}, {"failed": {"x": 1}},
         {"not_known": []}, {"services": {"x": service(restarts="3")}},
+        {"services": {"": service()}}, {"failed": {" \t": ""}}, {"mounts": {"\x1b[2J": {"type": "x", "source": "y"}}},
     ],
 )  # fmt: skip
 def test_a_health_that_is_none_is_refused(part: dict[str, Any]) -> None:
