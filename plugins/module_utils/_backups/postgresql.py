@@ -675,7 +675,8 @@ class _Test:
         ]
         self.facts["newest"] = told
         self._cover("query_differs")
-        postgresql_judge.queries(self.review, self.subject, answers)
+        unanswered = [(option, one._replace(name="newest " + one.name)) for option, one in fresh if one.error]
+        postgresql_judge.queries(self.review, self.subject, [*answers, *unanswered])
 
     def live_identifier(self) -> str:
         """The system identifier of the server that the backup is of, empty when there is none to ask."""

@@ -336,13 +336,14 @@ class Server:
         """initdb refuses who has no name. So it runs as ``nobody``, in a folder that only the server's own group may
         come to, which keeps away the other processes of that account; then all is given to the server's own."""
         if not isinstance(self.account, tuple):
-            return self._run(argv, timeout=120)
+            return run(self.confine(argv, [self.folder]), env=self._env, timeout=120, cwd=self.folder, nice=self.nice)
         maker = (pwd.getpwnam("nobody").pw_uid, self.account[1])
+        argv = self.confine(argv, [self.folder], numbers=maker)
         os.makedirs(self.data, 0o700, exist_ok=True)
         os.chown(self.data, *maker)
         os.chmod(self.folder, 0o710)  # noqa: S103 - for the server's own group
         try:
-            return run(argv, env=self._env, account=maker, timeout=120, cwd=self.folder, nice=self.nice)
+            return run(argv, env=self._env, timeout=120, cwd=self.folder, nice=self.nice)
         finally:
             os.chmod(self.folder, 0o700)
             for folder, folders, files in os.walk(self.data):
@@ -479,9 +480,16 @@ class Server:
             return entry.pw_uid, entry.pw_gid
         return self.account
 
-    def confine(self, argv: Sequence[str], write: Sequence[str], tied: int = signal.SIGKILL) -> list[str]:
-        """The command that runs a program as the account, without a network, kept to the folders that it needs."""
-        numbers = self.numbers()
+    def confine(
+        self,
+        argv: Sequence[str],
+        write: Sequence[str],
+        tied: int = signal.SIGKILL,
+        numbers: tuple[int, int] | None = None,
+    ) -> list[str]:
+        """The command that runs a program as the account (or these ``numbers``), without a network, kept to the folders
+        that it needs."""
+        numbers = numbers or self.numbers()
         groups = os.getgrouplist(self.account, numbers[1]) if isinstance(self.account, str) and numbers else []
         read = [path for path in (self.folder, *self._read) if path not in write]
         return confine.confined(

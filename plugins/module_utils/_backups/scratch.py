@@ -24,6 +24,8 @@ import stat
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .shared_memory import give_back
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -186,6 +188,7 @@ class Scratch:
         try:
             if self.root:
                 self.ended = tuple(end_processes(self.root))
+                give_back(os.path.join(self.root, _CONTENT, "data"))
                 self.left = tuple(_remove_place(self.base, os.path.basename(self.root)))
                 if self.left and self._lock >= 0:
                     # This process may live on, and is its owner no more.
@@ -207,6 +210,7 @@ def sweep(base: str) -> list[Swept]:
         try:
             with undisturbed():
                 ended = end_processes(path)
+                give_back(os.path.join(path, _CONTENT, "data"))
                 left = _remove_place(base, name)
         finally:
             os.close(lock)
