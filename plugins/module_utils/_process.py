@@ -18,7 +18,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Tuple, Union
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +45,10 @@ class Cancelled(BaseException):
     """
 
 
+Account = Union[str, Tuple[int, int]]
+"""Whom a program runs as: an account's name, with its groups, or a user and a group number, which may be nobody's."""
+
+
 class Ended(NamedTuple):
     """How a program ended, and what it printed."""
 
@@ -65,7 +69,7 @@ class Stage(NamedTuple):
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     pass_fds: tuple[int, ...] = ()
-    account: str | None = None
+    account: Account | None = None
 
 
 # -- being cancelled -----------------------------------------------------------------------------------------------
@@ -150,13 +154,15 @@ def _anonymous_file() -> int:
 # -- running -------------------------------------------------------------------------------------------------------
 
 
-def environment(account: str | None = None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(account: Account | None = None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a program: ours without what changes languages or loads code, with the account's home."""
     strange = ("LC_", "LANG", "PYTHON", "LD_", "ANSIBLE_")
     made = {key: value for key, value in os.environ.items() if not key.startswith(strange)}
     made.update(LC_ALL="C.UTF-8", LANGUAGE="C")
     made["PATH"] = ":".join(filter(None, (made.get("PATH"), _FOLDERS)))
-    if account is not None or "HOME" not in made:
+    if isinstance(account, tuple):
+        made.update(HOME="/", USER=str(account[0]), LOGNAME=str(account[0]))
+    elif account is not None or "HOME" not in made:
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(account) if account is not None else pwd.getpwuid(os.geteuid())
             made.update(HOME=entry.pw_dir, USER=entry.pw_name, LOGNAME=entry.pw_name)
@@ -177,7 +183,7 @@ def run(
     idle: float | None = None,
     nice: int | None = None,
     ionice: str | None = None,
-    account: str | None = None,
+    account: Account | None = None,
     pass_fds: tuple[int, ...] = (),
     cwd: str = "/",
     limit: int = OUT_LIMIT,
@@ -364,10 +370,12 @@ def _program(name: str, env: Mapping[str, str]) -> str:
 class _Child:
     """What a child does before it becomes the program."""
 
-    def __init__(self, account: str | None, nice: int | None) -> None:
+    def __init__(self, account: Account | None, nice: int | None) -> None:
         self.nice = nice
         self.identity: tuple[int, int, list[int]] | None = None
-        if account is not None:
+        if isinstance(account, tuple):
+            self.identity = (*account, [])
+        elif account is not None:
             entry = pwd.getpwnam(account)  # raises KeyError
             if entry.pw_uid != os.geteuid():
                 groups = os.getgrouplist(entry.pw_name, entry.pw_gid)

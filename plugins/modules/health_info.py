@@ -218,13 +218,62 @@ health:
     not_applicable: {}
     cut: {}
 difference:
-  description:
-    - How the host differs from before. RV(difference.verdict) is V(unhealthy) when a change is V(critical) or
-      V(high), V(unknown) when something could not be looked at, V(degraded) when a change is V(medium), otherwise
-      V(healthy). Without a state to compare with it says what the probes say, and C(compared) is false.
-    - C(already) was broken before, C(left_out) was not judged by a rule, C(ignored) by one of yours.
+  description: How the host differs from before.
   returned: always
   type: dict
+  contains:
+    verdict:
+      description: V(unhealthy) when a change is V(critical) or V(high), V(unknown) when something could not be looked
+        at, V(degraded) when a change is V(medium), otherwise V(healthy). Without a state to compare with it is what the
+        probes say.
+      returned: always
+      type: str
+    compared:
+      description: Whether there was a state to compare with.
+      returned: always
+      type: bool
+    before_time:
+      description: When the state before was gathered, in seconds since the epoch; none without one.
+      returned: always
+      type: float
+    rebooted:
+      description: Whether the host was booted in between; none without a state before.
+      returned: always
+      type: bool
+    changes:
+      description: What is worse, each as a finding, and in C(returns) whether it may come back by itself.
+      returned: always
+      type: list
+      elements: dict
+    already:
+      description: What was broken before, and still is.
+      returned: always
+      type: list
+      elements: dict
+    recovered:
+      description: What was broken before, and is not now.
+      returned: always
+      type: list
+      elements: str
+    left_out:
+      description: What is gone and was not judged, with the reason.
+      returned: always
+      type: list
+      elements: dict
+    ignored:
+      description: What O(ignore) left out, with the reason.
+      returned: always
+      type: list
+      elements: dict
+    unknown:
+      description: The checks that could not be done, and why.
+      returned: always
+      type: dict
+    partial:
+      description: The checks that were done for a part, and what is missing. The verdict is V(degraded) then, at the
+        least.
+      returned: always
+      type: dict
   sample:
     verdict: unhealthy
     compared: true
@@ -243,6 +292,7 @@ difference:
     left_out: [{subject: packagekit.service, why: it is started on demand over D-Bus and ends when nobody needs it}]
     ignored: []
     unknown: {}
+    partial: {}
 waited:
   description: How long it was waited, how often it was looked, what came back late and after how many seconds, and
     whether the time was over before all was back.

@@ -19,7 +19,9 @@ description:
     checked by its system identifier and data folder before anything is loaded; no other server is touched.
   - A dump may have been written by anybody. It is loaded by a role that is no superuser, so that programs, files and
     untrusted languages are closed to it; psql is kept in its restricted mode (CVE-2025-8714); the server runs as an
-    account that is not production's. Roles that the dump names are stood in for, and told when no backup holds them.
+    account that owns nothing else on the host and under which nothing else runs, writes nowhere but in its place, and
+    reads nowhere but there and in the system's own folders. What of that the host's kernel refuses is told in
+    RV(dumps[].not_confined). Roles that the dump names are stood in for, and told when no backup holds them.
   - It checks that the dump goes on to its end (an archive is read through before it is loaded; beside the load where it
     comes as a stream, packed or out of a snapshot, of which no copy is made), every complaint of the load with its
     line, indexes (amcheck), rows and structure against a baseline or the live server, the age of what is in it, and
@@ -85,8 +87,8 @@ options:
         default: []
       trusted:
         description:
-          - Load the dump as superuser. Only for a dump that nobody could have written who may not run programs on this
-            host, for then it may run them.
+          - Load the dump as superuser, and ask as superuser what came back. Only for a dump that nobody could have
+            written who may not run programs on this host, for then it may run them, confined as the server is.
           - It is needed for dumps with event triggers, functions in C, subscriptions and their like.
         type: bool
         default: false
@@ -232,7 +234,9 @@ options:
   account:
     description:
       - The account that runs the throw-away server, when the module is run as root.
-      - By default C(nobody) for dumps, and the owner of the files for physical backups.
+      - By default one of its own, which has a number and no name (64900 to 65099), for dumps; for physical backups the
+        owner of the files, or one of its own where that is root; for pgBackRest C(postgres), which must be able to read
+        the repository and is not confined.
     type: str
   scratch:
     description: The folder for scratch places. It is made if need be; the account must be able to pass through it.
@@ -362,6 +366,11 @@ dumps:
       type: list
       elements: dict
       sample: [{name: orders, query: SELECT count(*) FROM orders, answer: "3000", seconds: 0.02}]
+    not_confined:
+      description: What does not keep the throw-away server in on this host, in words.
+      type: list
+      elements: str
+      sample: []
     restore_seconds:
       description: How long the restore took, from an empty folder to a loaded server.
       type: float

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import borg as borg_engine
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import engine_review, options_engine
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 from tests.backups.mysqls import Result
@@ -162,6 +163,50 @@ def test_damaged_data(borg: Borg, place: Path) -> None:
     restored = asked("restore", borg.params(), scratch=str(place))
     assert restored.checks(), restored
     assert restored["proofs"][0]["outcome"] in ("failed", "cannot")
+
+
+def test_damage_is_told_by_what_borg_met_and_not_by_where_it_was(borg: Borg, place: Path) -> None:
+    (segment,) = [path for path in (borg.path / "data" / "0").iterdir() if path.stat().st_size > 500_000]
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    segment.write_bytes(data)
+    (found,) = asked("restore", borg.params(), scratch=str(place))["findings"]
+    assert found["check"] == "backup.structure.damaged"
+    assert "Data integrity error" in found["summary"]
+    assert "Traceback" not in json.dumps(found)
+
+
+def test_a_repository_that_was_moved_is_told_with_where_it_was(borg: Borg) -> None:
+    moved = borg.folder / "moved"
+    borg.path.rename(moved)
+    (found,) = asked("info", {**borg.params(), "repository": str(moved)})["findings"]
+    assert (found["check"], found["severity"]) == ("backup.repository.untrusted", "high")
+    assert f"previously located at {borg.path}" in found["summary"]
+    assert "BORG_RELOCATED_REPO_ACCESS_IS_OK=yes" in found["remedy"] and str(moved) in found["remedy"]
+
+
+@pytest.mark.parametrize("command", ["echo 'x", " "])
+def test_a_command_for_the_passphrase_that_is_none_is_a_finding(borg: Borg, command: str) -> None:
+    params = {**borg.params(), "password_command": command}
+    del params["password"]
+    (found,) = asked("info", params)["findings"]
+    assert (found["check"], found["subject"]) == ("backup.repository.no_password", "offsite")
+    assert "password_command" in found["remedy"]
+
+
+def test_looking_leaves_nothing_that_looks_as_if_a_job_backed_this_host_up(
+    borg: Borg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, notes = borg.folder / "home", borg.folder / "notes"
+    home.mkdir()
+    for name in ("BORG_BASE_DIR", "BORG_CONFIG_DIR", "BORG_SECURITY_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(borg_engine, "SECURITY", str(notes))
+    monkeypatch.setattr(borg_engine, "SECURITY_OF_USER", str(notes))
+    params = {**borg.params(), "environment": {"HOME": str(home)}}
+    assert asked("info", params)["findings"] == []
+    assert not (home / ".config").exists()
+    assert any(notes.iterdir())
 
 
 def test_an_old_newest_archive_is_stale_and_none_is_told(borg: Borg) -> None:

@@ -411,6 +411,33 @@ def test_a_query_with_another_answer(dump: bytes, tmp_path: Path, place: Path, q
     assert why in result.finding("backup.dump.query_differs")["evidence"][0]
 
 
+def test_a_question_that_fails_is_not_another_answer(dump: bytes, tmp_path: Path, place: Path) -> None:
+    newest = [{"table": "gone", "column": "created"}]
+    queries = [{"name": "lost", "query": "SELECT 1 FROM lost"}, {"name": "fine", "query": "SELECT 1"}]
+    result = restored(place, {**written(tmp_path, dump), "newest": newest, "queries": queries})
+    assert result.checks() == ["backup.dump.query_differs"]
+    found = result.finding("backup.dump.query_differs")
+    assert found["summary"] == "2 of 3 queries failed, and got no answer."
+    assert (
+        "newest created of gone: no answer: " in found["evidence"][0] and "gone' doesn't exist" in found["evidence"][0]
+    )
+
+
+def test_it_yields_to_others(dump: bytes, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identify = mysql_server.ThrowAway._identify
+    seen: list[tuple[int, str]] = []
+
+    def look(self: mysql_server.ThrowAway) -> None:
+        assert self.process is not None
+        pid = self.process.pid
+        seen.append((os.getpriority(os.PRIO_PROCESS, pid), Path(f"/proc/{pid}/oom_score_adj").read_text().strip()))
+        identify(self)
+
+    monkeypatch.setattr(mysql_server.ThrowAway, "_identify", look)
+    assert restored(place, written(tmp_path, dump), nice=7)["findings"] == []
+    assert seen == [(min(19, os.nice(0) + 7), "800")]
+
+
 def test_a_view_whose_table_is_gone(dump: bytes, tmp_path: Path, place: Path) -> None:
     data = statement("SET FOREIGN_KEY_CHECKS=0; DROP TABLE orders;")(dump)
     found = restored(place, written(tmp_path, data)).finding("backup.dump.structure_differs")

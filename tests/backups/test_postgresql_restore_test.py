@@ -309,10 +309,18 @@ def test_queries_that_answer_otherwise(dumps: Path, scratch: Path) -> None:
         {"name": "writes", "query": "DELETE FROM orders"},
     ]
     text = _text(restored(scratch, _spec(dumps / "shop.dump", queries=queries)), "backup.dump.query_differs")
-    assert "4 of 5 queries" in text
+    assert "2 of 5 queries got another answer than expected; 2 of 5 queries failed, and got no answer." in text
     assert "few: '3000', expected at least 5000" in text
     assert "read-only transaction" in text
     assert "fine" not in text
+
+
+def test_a_newest_row_that_cannot_be_asked_for_is_not_an_old_one(dumps: Path, scratch: Path) -> None:
+    result = restored(scratch, _spec(dumps / "shop.dump", newest=[{"table": "gone", "column": "placed"}]))
+    assert _names(result) == ["backup.dump.query_differs"]
+    text = _text(result, "backup.dump.query_differs")
+    assert "1 of 1 queries failed, and got no answer." in text
+    assert "newest gone.placed: no answer: " in text and 'relation "gone" does not exist' in text
 
 
 def test_a_dump_of_nothing(live: Production, scratch: Path, tmp_path: Path) -> None:

@@ -64,6 +64,28 @@ def test_while_files_are_restored(restic: Path, tmp_path: Path, small: Path) -> 
     assert outcome(result) == (["backup.restore.no_room"], ["cannot"]), result["findings"]
 
 
+def test_while_the_names_are_listed(restic: Path, tmp_path: Path, small: Path) -> None:  # noqa: F811
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(6000):
+        (source / f"a file whose name takes its room in the list of names, as others do {number}").touch()
+    made = repositories.Made(restic, tmp_path / "repository", source)
+    made.begin()
+    made.restic("backup", str(source))
+    small.chmod(0o755)
+    with (small / "others").open("wb") as others:
+        others.write(b"\0" * (300 * MIB - 256 * 1024))
+    named = {"name": "lab", "repository": str(made.folder), "password": made.password}
+    given = {"repositories": [named], "discover": False, "program": str(restic), "scratch": str(small)}
+    given |= {"history_dir": str(tmp_path / "history"), "reserve_mib": 0, "mode": "full"}
+    for check_mode in (False, True):
+        result = review(Host(), {**options_restore.defaults(), **given, "check_mode": check_mode})
+        (found,) = result["findings"]
+        assert (found["check"], found["severity"]) == ("backup.restore.no_room", "high"), found
+        assert str(small) in found["summary"]
+        assert [one["outcome"] for one in result.get("proofs", [])] == ([] if check_mode else ["cannot"])
+
+
 @pytest.mark.postgresql
 def test_while_a_dump_is_loaded(tmp_path: Path, small: Path) -> None:
     with postgresqls.production(orders=10) as live:

@@ -1,15 +1,24 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Campaigns on a real PostgreSQL server: what is approved, what is killed, and two drivers at once."""
+"""Campaigns on a real PostgreSQL server: all that the store holds of them, what is killed, and two drivers at once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from .test_campaign import (
-    test_exactly_what_was_approved_is_carried_out,  # noqa: F401 - its tests, with the store of this module
-    test_killed_anywhere_it_goes_on_and_nothing_is_done_by_two,  # noqa: F401
-)
+from tests.unit.scheduler.test_campaign_store import *  # noqa: F403 - its tests, with the store of this module
+from upkeep.store import Store, open_store
+
+from .test_campaign import test_killed_anywhere_it_goes_on_and_nothing_is_done_by_two  # noqa: F401 - likewise
 from .test_store_postgresql import Server, server, url  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def store(url: str, tmp_path: Path) -> Iterator[Store]:  # noqa: F811
+    with open_store(url, tmp_path / "home") as opened:
+        yield opened

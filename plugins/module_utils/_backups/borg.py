@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 WAIT = 5
 """Seconds to wait for a lock: who holds it longer is told."""
 
+SECURITY = "/var/lib/upkeep/backups/borg-security"
+SECURITY_OF_USER = "~/.local/state/upkeep/borg-security"
+"""Where borg keeps what it knows of the repositories that we had it open; its caches stay where the job has them."""
+
 # Message ids of borg (docs/internals/frontends.rst, "Message IDs") -> the fault, and what to do.
 _BACK = "Bring the key back: borg key import REPOSITORY FILE"
 _BREAK = "See that no borg runs on the host that holds it; only then: borg break-lock REPOSITORY"
@@ -65,18 +69,31 @@ _FAULTS = (
     ("IntegrityError", Kind.CORRUPT, _DAMAGED),
     ("Repository.ObjectNotFound", Kind.CORRUPT, _DAMAGED),
     ("Repository.CheckNeeded", Kind.CORRUPT, "borg check REPOSITORY"),
+    (
+        "Cache.RepositoryAccessAborted",
+        Kind.UNTRUSTED,
+        "See whether it was moved on purpose: a copy that somebody put there looks the same. If it was, once, with its "
+        "passphrase and as this account: BORG_RELOCATED_REPO_ACCESS_IS_OK=yes BORG_SECURITY_DIR=NOTES borg info "
+        "REPOSITORY",
+    ),
     ("Archive.DoesNotExist", Kind.NO_SNAPSHOT, "See borg list REPOSITORY."),
 )
 _TYPES = {"-": "file", "d": "dir", "l": "symlink", "p": "fifo", "c": "chardev", "b": "dev", "s": "socket"}
 
 
 class Borg(Engine):
-    repair = "borg check --repair REPOSITORY (on a copy of it first), then a new backup, and borg check --verify-data"
+    repair = (
+        "borg extract --dry-run REPOSITORY::ARCHIVE tells whether an archive can be read; then borg check --repair "
+        "REPOSITORY (on a copy first; it names the files that are lost), a new backup, and borg check --verify-data"
+    )
 
     def __init__(self, host: Host, params: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         super().__init__(host, params, options)
         self.location = str(params["repository"])
         self.shown = Repository(name=self.name, location=self.location).shown
+        # What borg notes of a repository that it opens would look, in its own place, as if a job of this host did.
+        own = not {"BORG_BASE_DIR", "BORG_CONFIG_DIR", "BORG_SECURITY_DIR"} & {*self.extra, *os.environ}
+        self._security = (SECURITY if host.is_root() else os.path.expanduser(SECURITY_OF_USER)) if own else ""
 
     def version(self) -> str:
         found = re.search(
@@ -146,6 +163,8 @@ class Borg(Engine):
             "BORG_DISPLAY_PASSPHRASE": "no",
             "BORG_EXIT_CODES": "legacy",
         }
+        if self._security:
+            env["BORG_SECURITY_DIR"] = self._security
         argv = [self.params["program"], words[0], "--log-json", "--lock-wait", str(WAIT), *words[1:]]
         with self._passphrase() as descriptor:
             if descriptor is not None:
@@ -176,12 +195,25 @@ class Borg(Engine):
                 raise ResticError(
                     Kind.NO_PASSWORD,
                     "the file with its passphrase, %s, cannot be read" % path,
-                    remedy="See password_file.",
+                    remedy="Let this account read it, or correct its password_file in repositories "
+                    "(backup_review_engines).",
                 )
             return data.rstrip(b"\r\n")
         command = self.params.get("password_command")
         if command:
-            ended = self.call(shlex.split(command), {})
+            try:
+                words = shlex.split(command)
+            except ValueError as error:
+                words, why = [], str(error)
+            else:
+                why = "it is empty"
+            if not words:
+                raise ResticError(
+                    Kind.NO_PASSWORD,
+                    "the command for its passphrase is none: %s" % why,
+                    remedy="See the quotes in its password_command, in repositories (backup_review_engines).",
+                )
+            ended = self.call(words, {})
             if ended.rc != 0:
                 raise ResticError(
                     Kind.NO_PASSWORD,
@@ -223,17 +255,23 @@ class Borg(Engine):
                     kind, remedy = Kind.NO_PASSWORD, "Give password, password_file or password_command."
                 if kind == Kind.NO_CONFIG and os.path.isdir(self.location) and not os.listdir(self.location):
                     kind, remedy = Kind.EMPTY, "See that its storage is mounted there: the folder is empty."
+                # Questions that nobody answered say more than that they were not.
+                asked = next((line for level, _id, line in told if level == "QUESTION"), "")
+                verdict = asked or next(line for _level, one, line in told if one == message_id)
                 return ResticError(
                     kind,
-                    "borg says: %s" % lines[-1].rstrip("."),
+                    "borg says: %s" % verdict.partition("\nDo you want")[0].rstrip("."),
                     [*lines, *self._holders()] if kind == Kind.LOCKED else lines,
-                    remedy.replace("REPOSITORY", shlex.quote(self.shown)),
+                    remedy.replace("REPOSITORY", shlex.quote(self.shown)).replace("NOTES", self._security_shown()),
                     ended.rc,
                 )
         text = "\n".join(lines)
         if "Segment entry checksum mismatch" in text or "IntegrityError" in text or "Data integrity error" in text:
             return ResticError(Kind.CORRUPT, "borg met damaged data", lines[-8:], self.repair, ended.rc)
         return ResticError(Kind.UNKNOWN, "borg ended with %s" % ended.rc, lines[-8:], "Run the same by hand.", ended.rc)
+
+    def _security_shown(self) -> str:
+        return shlex.quote(self._security or self.extra.get("BORG_SECURITY_DIR", "") or "…")
 
     def _holders(self) -> list[str]:
         """Who holds the lock of a repository on this host: its files are named HOST@ID.PROCESS-THREAD."""
@@ -248,15 +286,21 @@ class Borg(Engine):
 
 
 def _messages(data: bytes) -> list[tuple[str, str, str]]:
-    """Level, id and words of what ``--log-json`` told: warnings and errors."""
+    """Level, id and words of what ``--log-json`` told: warnings, errors, and questions (``QUESTION``)."""
     found = []
     for line in data.decode("utf-8", "replace").splitlines():
         try:
             made = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(made, dict) and made.get("levelname") in ("WARNING", "ERROR", "CRITICAL"):
-            found.append((str(made["levelname"]), str(made.get("msgid") or ""), str(made.get("message") or "")))
+        if not isinstance(made, dict):
+            continue
+        level, text = str(made.get("levelname")), str(made.get("message") or "")
+        if made.get("type") == "question_prompt":
+            level = "QUESTION"
+        # Where borg was when it gave up is a word to its makers only; what it met stands before.
+        if level in ("QUESTION", "WARNING", "ERROR", "CRITICAL") and not text.startswith("Traceback "):
+            found.append((level, str(made.get("msgid") or ""), text))
     return found
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._findings import CannotCheck, Review, plain
 from . import check_rotation as rotation
 from .check_judge import Broken, judge, judge_rotation
-from .check_parse import KEPT, Damage, Output, Touched, touched
+from .check_parse import KEPT, Damage, Output, Touched, Uses
 from .judge_snapshots import STALE_LOCK, Seen, judge_repository
 from .restic import CHECK_JSON, Limits, Repository, Restic
 from .restic_errors import NO_WAY, OPENED, Kind, ResticError, classify, report, why
@@ -361,6 +361,8 @@ class _Check:
         if wanted and not stuck:
             together = self._find(wanted, held, [])
             if together is not None:
+                if len(wanted) < len(damage.packs):
+                    together = together._replace(more=True)
                 used[""] = together
                 for one in _newest(snapshots):
                     touches = self._find(wanted, held, ["--snapshot", one.id])
@@ -375,20 +377,30 @@ class _Check:
         """Where the packs' content is used, by what the index says of them: their headers may be what is damaged."""
         if self._left() < 30:
             return None
-        blobs = [blob for pack in packs for blob in held.get(pack, ([], []))[1]][:_FIND_BLOBS]
-        trees = [tree for pack in packs for tree in held.get(pack, ([], []))[0]][:_FIND_BLOBS]
+        blobs = [blob for pack in packs for blob in held.get(pack, ([], []))[1]]
+        trees = [tree for pack in packs for tree in held.get(pack, ([], []))[0]]
+        cut = max(len(blobs), len(trees)) > _FIND_BLOBS
         answers = []
-        for what, wanted in (("--blob", blobs), ("--tree", trees)):
+        for what, wanted in (("--blob", blobs[:_FIND_BLOBS]), ("--tree", trees[:_FIND_BLOBS])):
             if not wanted:
                 continue
+            uses = Uses()
             try:
-                asked = ["find", "--json", *more, what, "--", *wanted]
-                answers.append(touched(self.restic.ask(asked, timeout=self._left()).out))
+                self.restic.ask(
+                    ["find", "--json", *more, what, "--", *wanted], on_chunk=uses.feed, timeout=self._left()
+                )
+                answers.append(uses.end())
             except ResticError as error:
                 self.told.setdefault("not_named", error.why)
         if not answers:
             return None
-        return Touched(*(tuple(dict.fromkeys(value for one in answers for value in one[at])) for at in range(4)))
+        return Touched(
+            tuple(dict.fromkeys(name for one in answers for name in one.files)),
+            tuple(dict.fromkeys(name for one in answers for name in one.folders)),
+            tuple(dict.fromkeys(name for one in answers for name in one.snapshots)),
+            tuple(dict.fromkeys(name for one in answers for name in one.unreadable)),
+            cut or any(one.more for one in answers),
+        )
 
     def _indexed(
         self, damage: Damage, indexes: Sequence[str]

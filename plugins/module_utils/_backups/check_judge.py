@@ -42,16 +42,18 @@ def judge(review: Review, subject: str, version: tuple[int, int, int], broken: B
     """The finding of a check: one, however much is broken; none where nothing is."""
     damage = broken.damage
     files, folders, snapshots = _touched(broken)
+    more = any(used.more for used in (*broken.used.values(), *broken.newest.values()))
     facts: dict[str, Any] = {
         "packs": {pack: what for pack, (what, _detail) in list(damage.packs.items())[:50]},
         "snapshots": snapshots[:50],
         "files": files[:50],
         "folders": folders[:50] or list(damage.trees[:50]),
+        "more_than_named": more,
         "indexes": list(damage.indexes[:20]),
         "packs_without_index": len(damage.unindexed),
         "restic": "%d.%d.%d" % version,
     }
-    reach = _reach(files, folders, snapshots, damage)
+    reach = _reach(files, folders, snapshots, damage, more)
     if damage.structure:
         review.found(
             "backup.structure.damaged",
@@ -173,14 +175,15 @@ def _what(damage: Damage) -> str:
     return ", ".join(told) or "restic found errors"
 
 
-def _reach(files: Sequence[str], folders: Sequence[str], snapshots: Sequence[str], damage: Damage) -> str:
+def _reach(files: Sequence[str], folders: Sequence[str], snapshots: Sequence[str], damage: Damage, more: bool) -> str:
     told = []
+    at_least = "at least " if more else ""
     if files:
-        told.append("%s touched" % _count(len(files), "file"))
+        told.append("%s%s touched" % (at_least, _count(len(files), "file")))
     if damage.trees:
         told.append("%s not readable with all below" % _count(len(damage.trees), "folder"))
     elif folders:
-        told.append("%s touched" % _count(len(folders), "folder"))
+        told.append("%s%s touched" % (at_least, _count(len(folders), "folder")))
     touched = [one for one in snapshots if one not in damage.snapshots]
     if touched:
         told.append("in %s" % _count(len(touched), "snapshot"))
@@ -205,7 +208,9 @@ def _evidence(broken: Broken, files: Sequence[str]) -> list[str]:
     for told, touched in list(broken.newest.items())[:4]:
         reached = [(touched.files, "file"), (touched.folders, "folder"), (touched.unreadable, "unreadable folder")]
         words = ", ".join(_count(len(entries), word) for entries, word in reached if entries)
-        lines.append("newest snapshot %s: %s" % (told, words))
+        lines.append("newest snapshot %s: %s%s" % (told, "at least " if touched.more else "", words))
+    if files and damage.packs:
+        lines.append("touched is what has content in such a pack; a restore shows which of it is lost")
     lines += ["file %s" % name for name in files[:_SHOWN]]
     _files, folders, snapshots = _touched(broken)
     lines += ["folder %s" % name for name in folders[:4]]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from typing import NamedTuple
@@ -31,6 +32,13 @@ _SNAPSHOT = re.compile(
 )
 _LOADING = re.compile(r"Load\(<data/([0-9a-f]{10})>.*(?:retrying after|failed)(.*)")
 _BLOB = re.compile(r"blob ([0-9a-f]{64})")
+_BEGIN = '{"object_type"'
+_OBJECT = 65536
+"""Characters that an object of find's answer may have; its path is the longest part."""
+_TAIL = 200
+"""Characters that the line may have that tells of a folder which cannot be read, and what begins an object."""
+_LOST_FOLDER = re.compile(r"Unable to load tree ([0-9a-f]{8})")
+_LOST_IN = re.compile(r"which belongs to snapshot ([0-9a-f]{8})")
 _READ = re.compile(r"read (?:group #\d+ of )?(?:all data|\d+ data packs|\d+ bytes)")
 _COUNT = re.compile(r"\[[\d:]+\]\s+(?:[\d.]+%\s+)?(\d+)(?: / (\d+))? packs")
 # What is said to the reader, and is no fault.
@@ -229,33 +237,71 @@ class Touched(NamedTuple):
     files: tuple[str, ...]
     folders: tuple[str, ...]
     snapshots: tuple[str, ...]
-    """By the beginning of their ids."""
+    """By the beginning of their ids; all of them."""
     unreadable: tuple[str, ...]
     """Folders that cannot be read, by the beginning of their digests."""
+    more: bool = False
+    """Whether there are more files or folders than are named."""
 
 
-def touched(out: bytes) -> Touched:
-    """The answer to ``find --pack … --json``: where restic cannot read a folder, text stands between its objects."""
-    text = out.decode("utf-8", "replace")
-    files: dict[str, None] = {}
-    folders: dict[str, None] = {}
-    snapshots: dict[str, None] = {}
-    unreadable: dict[str, None] = {}
-    decoder = json.JSONDecoder()
-    place = 0
-    while True:
-        place = text.find('{"object_type"', place)
-        if place < 0 or len(files) + len(folders) >= KEPT:
-            break
-        try:
-            made, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
-            place += 1
-            continue
-        (folders if made.get("object_type") == "tree" else files)[str(made.get("path", "?"))] = None
-        snapshots[str(made.get("snapshot", ""))[:8]] = None
-    for found in re.finditer(r"Unable to load tree ([0-9a-f]{8})", text):
-        unreadable[found.group(1)] = None
-    for found in re.finditer(r"which belongs to snapshot ([0-9a-f]{8})", text):
-        snapshots[found.group(1)] = None
-    return Touched(tuple(files), tuple(folders), tuple(filter(None, snapshots))[:KEPT], tuple(unreadable)[:KEPT])
+class Uses:
+    """Takes the answer to ``find --blob … --json`` as it comes: it names each file of each snapshot again.
+
+    Where restic cannot read a folder, text stands between its objects.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, None] = {}
+        self.folders: dict[str, None] = {}
+        self.snapshots: dict[str, None] = {}
+        self.unreadable: dict[str, None] = {}
+        self.more = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._objects = json.JSONDecoder()
+        self._text = ""
+
+    def feed(self, data: bytes) -> None:
+        """The next piece, of any length."""
+        self._text += self._decoder.decode(data)
+        self._take(_OBJECT)
+
+    def end(self) -> Touched:
+        """What was found, when all of it has come."""
+        self._text += self._decoder.decode(b"", final=True)
+        self._take(0)
+        return Touched(tuple(self.files), tuple(self.folders), tuple(self.snapshots), tuple(self.unreadable), self.more)
+
+    def _take(self, wait: int) -> None:
+        """Take what is whole; of what is not, ``wait`` characters wait for the rest."""
+        text, place = self._text, 0
+        for pattern, kept in ((_LOST_FOLDER, self.unreadable), (_LOST_IN, self.snapshots)):
+            for found in pattern.finditer(text):
+                kept[found.group(1)] = None
+        while True:
+            start = text.find(_BEGIN, place)
+            if start < 0:
+                # The beginning of the next one may be all that has come of it.
+                place = max(place, len(text) - min(wait, _TAIL))
+                break
+            try:
+                made, place = self._objects.raw_decode(text, start)
+            except (ValueError, RecursionError):
+                place = start
+                if len(text) - start < wait:
+                    break
+                place += 1
+                continue
+            self._one(made)
+        self._text = text[place:]
+
+    def _one(self, made: dict[str, object]) -> None:
+        snapshot = str(made.get("snapshot", ""))[:8]
+        if snapshot:
+            self.snapshots[snapshot] = None
+        kept, path = (self.folders if made.get("object_type") == "tree" else self.files), str(made.get("path", "?"))
+        if path in kept:
+            return
+        if len(self.files) + len(self.folders) < KEPT:
+            kept[path] = None
+        else:
+            self.more = True

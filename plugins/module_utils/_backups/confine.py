@@ -17,15 +17,22 @@ What the kernel refuses is left out: :func:`protections` says what holds here.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import pwd
+import signal
+import socket
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._process import _Child
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .._process import Account
 
 FREE_ACCOUNTS = range(64_900, 65_100)
 """User numbers of which one that is free is taken: within those that systemd gives to services for the time they run
@@ -87,11 +94,11 @@ if abi > 0:
         os.close(fd)
 if root and spec["account"] is not None:
     user, group = spec["account"]
-    os.setgroups([])
+    os.setgroups(spec["groups"])
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)
 if spec["tied"]:
-    libc.prctl(1, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(1, spec["tied"], 0, 0, 0)
     if os.getppid() != spec["parent"]:
         os._exit(137)
 if spec["cwd"]:
@@ -145,10 +152,46 @@ def _may_unshare() -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
+_reserved: dict[int, socket.socket] = {}
+"""The user numbers that this process keeps for itself."""
+
+
 def free_account() -> tuple[int, int] | None:
-    """User and group number that belong to nobody and under which nothing runs; None when this process is not root."""
+    """User and group number that belong to nobody and under which nothing runs; None when this process is not root.
+
+    It is this process's alone until it ends: another test that runs beside it takes another one.
+    """
     if os.geteuid() != 0:
         return None
+    used = _in_use()
+    for number in (*_reserved, *FREE_ACCOUNTS):
+        if number not in used and (number in _reserved or (_belongs_to_nobody(number) and _reserve(number))):
+            return number, number
+    return None
+
+
+def _reserve(number: int) -> bool:
+    """Keep a number by a name that the kernel gives once, and takes back with this process, by kill -9 too."""
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind("\0upkeep-account-%d" % number)
+    except OSError:
+        held.close()
+        return False
+    _reserved[number] = held
+    return True
+
+
+def _belongs_to_nobody(number: int) -> bool:
+    try:
+        pwd.getpwuid(number)
+    except KeyError:
+        return True
+    return False
+
+
+def _in_use() -> set[int]:
+    """The user numbers under which something runs."""
     used = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -156,14 +199,7 @@ def free_account() -> tuple[int, int] | None:
                 used.add(os.stat("/proc/" + name).st_uid)
             except OSError:
                 continue
-    for number in FREE_ACCOUNTS:
-        if number in used:
-            continue
-        try:
-            pwd.getpwuid(number)
-        except KeyError:
-            return number, number
-    return None
+    return used
 
 
 def confined(
@@ -172,9 +208,10 @@ def confined(
     write: Sequence[str],
     read: Sequence[str] = (),
     account: tuple[int, int] | None = None,
+    groups: Sequence[int] = (),
     network: bool = False,
     shared_memory: bool = False,
-    tied: bool = True,
+    tied: int = signal.SIGKILL,
     cwd: str = "",
     hide: Sequence[str] = HIDDEN,
     python: str = "",
@@ -183,8 +220,9 @@ def confined(
 
     ``argv[0]`` is the program's full path.
     ``write``: folders that it may change; ``read``: folders beside the system's that it may read, and run programs of.
-    ``account``: user and group number, for root only. ``shared_memory``: keep the shared memory (System V) of all.
-    ``tied``: end with this process. ``python``: the interpreter, by default this one's.
+    ``account``: user and group number, for root only, and ``groups`` beside. ``shared_memory``: keep the shared memory
+    (System V) of all. ``tied``: the signal by which it ends with this process, 0 for none. ``python``: the interpreter,
+    by default this one's.
     """
     used = [os.path.realpath(path) for path in (*write, *read, *([cwd] if cwd else []))]
     spec: dict[str, Any] = {
@@ -192,14 +230,31 @@ def confined(
         "write": list(write),
         "devices": list(DEVICES),
         "account": account,
+        "groups": list(groups),
         "network": network,
         "shared_memory": shared_memory,
-        "tied": tied,
+        "tied": int(tied),
         "parent": os.getpid(),
         "cwd": cwd,
         "hide": [folder for folder in hide if _may_hide(folder, used)],
     }
     return [python or sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(spec), *argv]
+
+
+class Child(_Child):
+    """What a server does before it becomes the program: it yields to others (``nice``), and is the first to go where
+    memory is short, before anything of production. It ends by ``signal_number`` with who started it."""
+
+    def __init__(self, account: Account | None, nice: int | None, signal_number: int = signal.SIGKILL) -> None:
+        super().__init__(account, nice)
+        self.signal_number = int(signal_number)
+
+    def __call__(self) -> None:
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+            stream.write("800")
+        super().__call__()
+        if self.prctl is not None:
+            self.prctl(1, self.signal_number, 0, 0, 0)
 
 
 def _may_hide(folder: str, used: Sequence[str]) -> bool:

@@ -92,7 +92,8 @@ def _looked_at(path: str) -> tuple[float, str, bool, int] | None:
         found = os.stat(path)
         if not stat.S_ISDIR(found.st_mode):
             return (found.st_mtime, path, False, found.st_size) if stat.S_ISREG(found.st_mode) else None
-        inner = [os.stat(entry.path, follow_symlinks=False) for entry in os.scandir(path)]
+        os.listdir(path)  # os.walk says nothing of a folder that it may not read
+        inner = [os.lstat(os.path.join(top, name)) for top, _folders, names in os.walk(path) for name in names]
     except OSError:
         return None
     files = [one for one in inner if stat.S_ISREG(one.st_mode)]

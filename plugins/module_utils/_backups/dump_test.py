@@ -57,3 +57,19 @@ def repository(
         "the dump %s names the repository %s, which is not among repositories" % (spec["name"], name),
         "Describe it in the option repositories.",
     )
+
+
+def answered(asked: int, other: int, failed: int) -> str:
+    """What came of the customer's queries, of which ``other`` got another answer and ``failed`` none."""
+    parts = []
+    if other:
+        parts.append("%d of %d queries got another answer than expected" % (other, asked))
+    if failed:
+        parts.append("%d of %d queries failed, and got no answer" % (failed, asked))
+    return "; ".join(parts) + "."
+
+
+QUERY_REMEDY = (
+    "Ask the live server the same. Where it answers as expected, the backup is not what it should be: a table that a "
+    "query does not find there was not restored. Where it does not, correct the options queries and newest."
+)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _process
 from .restic import Limits
-from .restic_errors import Kind, ResticError
+from .restic_errors import FULL, Kind, ResticError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -101,6 +101,8 @@ class Engine(abc.ABC):
                 cwd=cwd,
             )
         except OSError as error:
+            if error.errno in FULL:
+                raise  # of a file of ours, into which on_line writes
             raise ResticError(
                 Kind.NOT_RESTIC,
                 "%s cannot be started: %s" % (argv[0], error.strerror),

@@ -18,7 +18,7 @@ from .judge_snapshots import Seen
 from .leftovers import clear_away
 from .listing import escaped
 from .names import Names, odd
-from .restic_errors import ResticError, report
+from .restic_errors import FULL, ResticError, report
 from .scratch import NoRoom, Scratch, Unfit
 from .verify import Abilities, Selection, Verified, Verifier
 from .verify_source import Source
@@ -193,6 +193,11 @@ class _Trial:
         except ResticError as error:
             report(self.review, self.engine.name, error)
             self._prove(began, "cannot", "could not be restored: %s." % error.why)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._no_room([str(error)], "Make room in /var/tmp, or set TMPDIR to another folder.")
+            self._prove(began, "cannot", "could not be restored: there is no room for the list of its names.")
 
     def _snapshot(self, snapshots: Sequence[Snapshot]) -> Snapshot | None:
         wanted = self.options["snapshot"]
@@ -233,14 +238,7 @@ class _Trial:
         except Unfit as unfit:
             raise CannotCheck(unfit.why, unfit.remedy) from unfit
         except NoRoom as room:
-            self.review.found(
-                "backup.restore.no_room",
-                self.engine.name,
-                "high",
-                "There is not the room to restore it on trial.",
-                [str(room)],
-                "Make room, or name another folder: scratch (backup_review_scratch).",
-            )
+            self._no_room([str(room)], "Make room, or name another folder: scratch (backup_review_scratch).")
             self._prove(began, "cannot", "could not be restored: there is not the room.")
             return
         if place.left:
@@ -259,6 +257,10 @@ class _Trial:
         against = " and ".join(self._against) or "nothing"
         outcome = "failed" if bad else "passed" if self._proven else "cannot"
         self._prove(began, outcome, "%s and compared with %s." % (words, against))
+
+    def _no_room(self, evidence: Sequence[str], remedy: str) -> None:
+        summary = "There is not the room to restore %s on trial." % self.engine.name
+        self.review.found("backup.restore.no_room", self.engine.name, "high", summary, evidence, remedy)
 
     def _wanted(self, path: str) -> bool:
         paths = [one.rstrip("/") for one in self.options["paths"]]

@@ -132,7 +132,7 @@ def _came_to_its_end(review: Review, repository: str, subject: str, outcome: Out
         review.found(
             "backup.restore.no_room",
             subject,
-            "medium",
+            "high",
             "The snapshot %s was not restored: %s." % (outcome.snapshot.short_id, no_room),
             [],
             "Make room at %s, name another folder (option scratch), or restore less at once (option sample_mib)."
@@ -146,7 +146,7 @@ def _came_to_its_end(review: Review, repository: str, subject: str, outcome: Out
             review.found(
                 "backup.restore.no_room",
                 subject,
-                "medium",
+                "high",
                 "The snapshot %s was not restored: the scratch place became full, or is limited by a quota."
                 % outcome.snapshot.short_id,
                 error.evidence,

@@ -6,15 +6,26 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import os
 import re
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .. import _process
 from .._findings import CannotCheck, Review, plain
-from . import baseline, confine, dump_stream, dump_test, dumps, mysql_dump, mysql_judge, mysql_server, mysql_sql
+from . import (
+    baseline,
+    confine,
+    dump_source,
+    dump_stream,
+    dump_test,
+    dumps,
+    mysql_dump,
+    mysql_judge,
+    mysql_server,
+    mysql_sql,
+)
+from .dump_source import NotThere
 from .leftovers import clear_away
 from .mysql_judge import Age, Asked, Errors, Load
 from .mysql_server import ServerFailed, ThrowAway
@@ -26,9 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .._host import Host
-    from .model import Snapshot
+    from .dump_source import Located
     from .mysql_server import Answer, Programs
-    from .restic import Restic
 
 GROWTH = 2.5
 """Bytes of a server's files for one byte of SQL: measured 1.6 to 2.2, with 10.11 on rows of 70 bytes, two indexes."""
@@ -44,14 +54,6 @@ STARTS = 120.0
 
 class _Full(Exception):  # noqa: N818 - an outcome, not a bug
     """The scratch place runs full while a dump is loaded."""
-
-
-class Found(NamedTuple):
-    """Where a dump lies."""
-
-    source: dump_stream.Source
-    snapshot: Snapshot | None
-    folder: bool
 
 
 def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,11 +86,13 @@ class Test:
         self.spec = spec
         self.review = reviewed
         self.servers = servers
-        self.subject = "%s:%s" % (spec.get("repository") or spec["name"], spec["path"])
+        self.subject = dump_source.subject(spec)
         self.limits = Limits.of(options)
         self.began = 0.0
         self.facts: dict[str, Any] = {"name": spec["name"], "path": spec["path"], "kind": spec["kind"]}
         self.times: dict[str, float] = {}
+        self.failed: list[Asked] = []
+        """The questions for the newest rows that got no answer."""
         self.planned = False
         """In check mode: whether nothing stands against trying it."""
         self.proves = "backup.archive.recover" if spec["kind"] == "physical" else "backup.dump.load"
@@ -131,7 +135,14 @@ class Test:
         with contextlib.ExitStack() as stack:
             restic = dump_test.repository(self.host, self.options, self.spec, self.limits, stack)
             try:
-                found = self._locate(restic)
+                found = dump_source.locate(self.host, self.spec, restic)
+            except NotThere as absent:
+                self.review.covered("backup.dump.missing", self.subject)
+                summary = "There is no dump: %s." % absent.why
+                self.review.found(
+                    "backup.dump.missing", self.subject, "critical", summary, absent.evidence, absent.remedy
+                )
+                return False
             except ResticError as error:
                 with self.review.check(error.check, self.spec["repository"]):
                     self.review.found(
@@ -143,79 +154,20 @@ class Test:
                         error.remedy,
                     )
                 return False
-            with self.review.check("backup.dump.missing", self.subject):
-                if found is None:
-                    self.review.found(
-                        "backup.dump.missing",
-                        self.subject,
-                        "critical",
-                        "There is no such dump%s." % (" in the snapshot" if restic else ""),
-                        ["looked for: %s" % self.spec["path"]]
-                        + (["snapshot: %s" % self.facts["snapshot"]] if self.facts.get("snapshot") else []),
-                        "See whether the dump's job still runs, and where to, and that the backup takes that path.",
-                    )
-            if found is None:
-                return False
+            self.review.covered("backup.dump.missing", self.subject)
+            self.facts.update(file=found.source.path, stored_bytes=found.size, modified=found.mtime)
+            if found.snapshot is not None:
+                shot = found.snapshot
+                self.facts.update(snapshot=shot.short_id, snapshot_time=shot.time, snapshot_host=shot.host)
             if self.spec["kind"] == "physical":
                 from . import mysql_physical
 
                 return mysql_physical.test(self, found, restic)
             return self._dump(found)
 
-    def _locate(self, restic: Restic | None) -> Found | None:
-        path = self.spec["path"]
-        if restic is None:
-            wanted = path if os.path.lexists(path) else _newest(self.host.glob(path))
-            if wanted is None or not os.path.exists(wanted):
-                return None
-            seen = os.stat(wanted)
-            folder = os.path.isdir(wanted)
-            size = sum(mysql_server.folder_size(wanted)) if folder else seen.st_size
-            self.facts.update(file=wanted, stored_bytes=size, modified=seen.st_mtime)
-            return Found(dump_stream.Source(self.subject, wanted, None, size, seen.st_mtime), None, folder)
-        snapshot = self._snapshot(restic.snapshots())
-        if snapshot is None:
-            return None
-        self.facts.update(snapshot=snapshot.short_id, snapshot_time=snapshot.time, snapshot_host=snapshot.host)
-        matched = []
-        sizes = []
-        head = re.split(r"[*?\[]", path)[0]
-        below = path.rstrip("/") + "/"
-
-        def take(entry: Any) -> None:
-            if entry.path == path or fnmatch.fnmatchcase(entry.path, path):
-                matched.append(entry)
-            elif entry.path.startswith(below) and entry.type == "file":
-                sizes.append(entry.size)
-
-        restic.ls(snapshot.id, take, [os.path.dirname(head) or "/"])
-        if not matched:
-            return None
-        entry = max(matched, key=lambda one: one.mtime)
-        size = sum(sizes) if entry.type == "dir" else entry.size
-        self.facts.update(file=entry.path, stored_bytes=size, modified=entry.mtime)
-        source = dump_stream.Source(
-            self.subject, entry.path, restic.dump_argv(snapshot.id, entry.path), size, entry.mtime
-        )
-        return Found(source, snapshot, entry.type == "dir")
-
-    def _snapshot(self, snapshots: Sequence[Snapshot]) -> Snapshot | None:
-        wanted = self.spec["snapshot"]
-        if wanted != "latest":
-            return next((one for one in snapshots if one.id.startswith(wanted)), None)
-        head = re.split(r"[*?\[]", self.spec["path"])[0]
-        fitting = [
-            one
-            for one in snapshots
-            if (not self.spec.get("host") or one.host == self.spec["host"])
-            and (not self.spec.get("tag") or self.spec["tag"] in one.tags)
-            and any((head + "/").startswith(path.rstrip("/") + "/") or path.startswith(head) for path in one.paths)
-        ]
-        return max(fitting, key=lambda one: one.time) if fitting else None
-
     # -- a dump ------------------------------------------------------------------------------------
 
-    def _dump(self, found: Found) -> bool:
+    def _dump(self, found: Located) -> bool:
         with dump_stream.opened(found.source, timeout=self.limits.timeout, idle=self.limits.idle) as flow:
             if flow.missing:
                 raise CannotCheck(
@@ -301,10 +253,10 @@ class Test:
         memory = mysql_server.memory_for(_available(self.host), size)
         unprotected = confine.protections().missing()
         self.facts["not_confined"] = unprotected
-        return ThrowAway(programs, place, memory, mysql_server.log_for(size), self.options["plugins"])
+        return ThrowAway(programs, place, memory, mysql_server.log_for(size), self.options["plugins"], self.limits.nice)
 
     def _load(
-        self, place: str, programs: Programs, dump: dumps.Dump, flow: dump_stream.Flow, found: Found, size: int
+        self, place: str, programs: Programs, dump: dumps.Dump, flow: dump_stream.Flow, found: Located, size: int
     ) -> bool:
         with self.server(place, programs, size) as server:
             if not self.started(server, install=True):
@@ -432,7 +384,7 @@ class Test:
             return False
         return True
 
-    def _ages(self, dump: dumps.Dump, flow: dump_stream.Flow, found: Found) -> None:
+    def _ages(self, dump: dumps.Dump, flow: dump_stream.Flow, found: Located) -> None:
         now = self.host.now()
         written = dumps.ending(dump._replace(engine=dump.engine or "mysql"), flow.seen.tail).written
         limit = self.spec["max_age_hours"]
@@ -596,7 +548,7 @@ class Test:
     def _newest(self, server: ThrowAway) -> None:
         ages = list(self.ages)
         now = self.host.now()
-        told = []
+        told: list[dict[str, Any]] = []
         for spec in self.spec["newest"]:
             what = "newest %s of %s" % (spec["column"], ".".join(filter(None, (spec.get("database"), spec["table"]))))
             limit = self.spec["max_age_hours"] if spec.get("max_age_hours") is None else spec["max_age_hours"]
@@ -604,7 +556,9 @@ class Test:
             answer = server.ask(query, database=self._default(server, spec), timeout=self.limits.timeout)
             value, epoch = answer.rows[0] if answer.rows and len(answer.rows[0]) == 2 else ("", "")
             if answer.why():
-                value = answer.why()
+                self.failed.append(Asked(what, query, "any row", "", False, answer.why(), answer.seconds, True))
+                told.append({"what": what, "value": answer.why(), "hours": None})
+                continue
             try:
                 age: float | None = (now - float(epoch)) / 3600
             except ValueError:
@@ -622,7 +576,7 @@ class Test:
         return found[0] if len(found) == 1 else ""
 
     def _queries(self, server: ThrowAway) -> None:
-        asked: list[Asked] = []
+        asked = list(self.failed)
         for spec in self.spec["queries"]:
             query = spec["query"].strip().rstrip(";") + ";\n"
             answer: Answer = server.ask(query, database=self._default(server, spec), timeout=self.limits.timeout)
@@ -633,11 +587,6 @@ class Test:
 
 
 _EMPTY = baseline.Baseline("mysql", "", None, "", {}, {})
-
-
-def _newest(paths: Sequence[str]) -> str | None:
-    there = [path for path in paths if os.path.exists(path)]
-    return max(there, key=lambda path: os.stat(path).st_mtime) if there else None
 
 
 def _passable(path: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._findings import NotApplicable
-from . import mysql_sql
+from . import dump_test, mysql_sql
 from .baseline import Baseline, compare_objects, compare_rows
 
 if TYPE_CHECKING:
@@ -450,6 +450,8 @@ class Asked(NamedTuple):
     ok: bool
     why: str
     seconds: float
+    failed: bool = False
+    """Whether it got no answer at all."""
 
 
 def asked(spec: Mapping[str, Any], rows: Sequence[Sequence[str]], error: str, seconds: float) -> Asked:
@@ -477,25 +479,30 @@ def asked(spec: Mapping[str, Any], rows: Sequence[Sequence[str]], error: str, se
                 why = "out of bounds"
     if not why and not wants and not rows:
         why = "no row"
-    return Asked(spec["name"], spec["query"], " and ".join(wants) or "any row", answer[:2000], not why, why, seconds)
+    return Asked(
+        spec["name"], spec["query"], " and ".join(wants) or "any row", answer[:2000], not why, why, seconds, bool(error)
+    )
 
 
 def judge_queries(review: Review, subject: str, queries: Sequence[Asked]) -> None:
     with review.check("backup.dump.query_differs", subject):
         wrong = [one for one in queries if not one.ok]
+        failed = sum(one.failed for one in wrong)
         if wrong:
             review.found(
                 "backup.dump.query_differs",
                 subject,
                 "high",
-                "%d of %d queries %s not answered as expected."
-                % (len(wrong), len(queries), "is" if len(wrong) == 1 else "are"),
+                dump_test.answered(len(queries), len(wrong) - failed, failed),
                 [
-                    "%s: %s; expected %s, answered %s"
+                    "%s: no answer: %s" % (one.name, one.why)
+                    if one.failed
+                    else "%s: %s; expected %s, answered %s"
                     % (one.name, one.why, one.expected, one.answer[:200] or "nothing")
                     for one in wrong
                 ][:SHOWN],
-                "Ask the live server the same; if it answers so too, the expectation is out of date (queries).",
+                dump_test.QUERY_REMEDY,
+                {"failed": failed},
             )
 
 

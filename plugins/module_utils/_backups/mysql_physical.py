@@ -17,7 +17,8 @@ from .mysql_server import ThrowAway
 from .restic import pattern
 
 if TYPE_CHECKING:
-    from .mysql import Found, Test
+    from .dump_source import Located
+    from .mysql import Test
     from .mysql_server import Programs
     from .restic import Restic
 
@@ -25,7 +26,7 @@ NOTES = ("mariadb_backup_info", "xtrabackup_info", "mariadb_backup_checkpoints",
 """Files that mariadb-backup leaves beside the data; from 11.1 on under its own name."""
 
 
-def test(work: Test, found: Found, restic: Restic | None) -> bool:
+def test(work: Test, found: Located, restic: Restic | None) -> bool:
     """Restore one physical backup on trial; whether it was looked at to its end."""
     if not found.folder:
         raise CannotCheck(
@@ -38,7 +39,7 @@ def test(work: Test, found: Found, restic: Restic | None) -> bool:
     return work.with_room(needed, lambda place: _restored(work, place, found, restic, size))
 
 
-def _restored(work: Test, place: str, found: Found, restic: Restic | None, size: int) -> bool:
+def _restored(work: Test, place: str, found: Located, restic: Restic | None, size: int) -> bool:
     data = os.path.join(place, "data")
     began = time.monotonic()
     if restic is None or found.snapshot is None:

@@ -137,13 +137,20 @@ class ThrowAway:
     """
 
     def __init__(
-        self, programs: Programs, place: str, memory: int, log: int, extra_plugins: Sequence[str] = ()
+        self,
+        programs: Programs,
+        place: str,
+        memory: int,
+        log: int,
+        extra_plugins: Sequence[str] = (),
+        nice: int | None = None,
     ) -> None:
         self.programs = programs
         self.place = place
         self.memory = memory
         self.log = log
         self.extra_plugins = tuple(extra_plugins)
+        self.nice = nice
         self.account = confine.free_account()
         self.data = os.path.join(place, "data")
         self.process: subprocess.Popen[bytes] | None = None
@@ -241,7 +248,7 @@ class ThrowAway:
             argv += ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
         else:
             argv = [self.programs.server, *settings, "--initialize-insecure"]
-        ended = run(self._confined(argv), env=self._environment(), timeout=timeout, nice=10)
+        ended = run(self._confined(argv), env=self._environment(), timeout=timeout, nice=self.nice)
         if ended.rc != 0:
             lines = _lines(ended.err) or _lines(ended.out)
             raise ServerFailed("An empty server could not be made", lines[-12:])
@@ -267,6 +274,7 @@ class ThrowAway:
                 env=self._environment(),
                 cwd="/",
                 start_new_session=True,
+                preexec_fn=confine.Child(None, self.nice),  # noqa: PLW1509 - as in _process
             )
         finally:
             os.close(log)
@@ -373,6 +381,7 @@ class ThrowAway:
             stdin=script.encode("utf-8", "surrogateescape"),
             on_error_line=_collect(complaints),
             timeout=timeout,
+            nice=self.nice,
         )
         rows = [] if raw else mysql_sql.rows(ended.out)
         return Answer(ended.rc, rows, complaints, ended.ended_by, ended.out, ended.seconds)
@@ -407,7 +416,7 @@ class ThrowAway:
             on_error_line=take,
             timeout=timeout,
             idle=idle,
-            nice=10,
+            nice=self.nice,
         )
 
     def client(self) -> list[str]:
@@ -442,7 +451,7 @@ class ThrowAway:
         """Have mariadb-backup bring the copy in ``data`` to one point in time."""
         argv = [self.programs.backup, "--no-defaults", "--prepare", "--target-dir=" + self.data]
         argv += ["--use-memory=%d" % self.memory, "--tmpdir=" + os.path.join(self.place, "tmp")]
-        return run(self._confined(argv), env=self._environment(), timeout=timeout, nice=10)
+        return run(self._confined(argv), env=self._environment(), timeout=timeout, nice=self.nice)
 
     def own(self) -> None:
         """Give what was copied into ``data`` to the account that the server runs as; no link is followed."""

@@ -8,6 +8,9 @@ They are kept in a file of SQLite's (a nameless database, gone with us), as ther
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 from typing import TYPE_CHECKING
 
 from .._findings import CannotCheck
@@ -43,6 +46,7 @@ class Names:
                 "Python on this host is without the module sqlite3, by which names are sorted", "Install it."
             ) from None
         self._wanted = wanted
+        self._full = sqlite3.OperationalError
         self._rows: list[tuple[bytes | None, bytes, int | None, bytes | None, bytes | None]] = []
         self._links = False
         self.files = self.bytes = self.entries = 0
@@ -79,12 +83,27 @@ class Names:
         if len(self._rows) >= _AT_ONCE:
             self._flush()
 
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """A full file system is told as any other write tells it."""
+        try:
+            yield
+        except self._full as error:
+            if "full" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, "%s, where names are sorted" % os.strerror(errno.ENOSPC)) from None
+
     def _flush(self) -> None:
-        self._database.executemany("INSERT INTO names VALUES (?, ?, ?, ?, ?)", self._rows)
+        with self._room():
+            self._database.executemany("INSERT INTO names VALUES (?, ?, ?, ?, ?)", self._rows)
         self._rows.clear()
 
     def done(self) -> None:
-        """All names were told."""
+        """All names were told. Raises OSError (ENOSPC), as :meth:`add` does, where there is no room for them."""
+        with self._room():
+            self._done()
+
+    def _done(self) -> None:
         self._flush()
         if self._links:
             self._resolve()
@@ -127,5 +146,6 @@ class Names:
 
     def lines(self) -> Iterator[bytes]:
         """The lines of what is wanted, as :mod:`listing` has them, in the order of the walk."""
-        for made, _path in self._database.execute(_SORTED):
-            yield made
+        with self._room():
+            for made, _path in self._database.execute(_SORTED):
+                yield made

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._findings import CannotCheck, Review, plain
 from .._process import run
 from . import baseline as baselines
-from . import dump_source, dump_stream, dump_test, dumps, postgresql_check, postgresql_judge, postgresql_load
+from . import confine, dump_source, dump_stream, dump_test, dumps, postgresql_check, postgresql_judge, postgresql_load
 from .dump_source import NotThere
 from .leftovers import clear_away
 from .postgresql_check import Unanswered
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .._host import Host
+    from .._process import Account
     from .baseline import Baseline
     from .dump_source import Located
     from .dump_stream import Flow
@@ -99,7 +100,7 @@ class _Test:
         self.facts: dict[str, Any] = {"name": spec["name"], "path": spec["path"], "kind": spec["kind"]}
         self.times: dict[str, float] = {}
         self.restic: Restic | None = None
-        self.account: str | None = None
+        self.account: Account | None = None
         self.whole = False
         """Whether it was restored, and every question asked."""
         self.planned = False
@@ -202,14 +203,14 @@ class _Test:
         else:
             self._file(located)
 
-    def _account(self) -> str | None:
-        """Who runs the server, which refuses to be root. None: who we are."""
+    def _account(self) -> Account | None:
+        """Who runs the server, which refuses to be root: an account that nothing else has. None: who we are."""
         asked = self.options.get("account")
         if not self.host.is_root():
             if asked:
                 raise CannotCheck("only root can run a server as %s" % asked, "Run it as root, or without account.")
             return None
-        return asked or "nobody"
+        return asked or confine.free_account() or "nobody"
 
     @contextlib.contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -357,6 +358,7 @@ class _Test:
             server = Server(
                 self.host, programs, scratch.path, self.account, timeout=self.limits.timeout, nice=self.limits.nice
             )
+            self.facts["not_confined"] = server.not_confined()
             with server:
                 with self._prechecked(server, precheck, dump) as whole:
                     with self.timed("server"):
@@ -516,11 +518,13 @@ class _Test:
         self.whole = True
 
     def _questions(self, server: Server, loaded: Loaded, located: Located, cut: bool, ending: dumps.Ending) -> None:
+        # What a trusted dump made belongs to the administrator, and may be nobody else's to read.
+        user = server.admin if self.spec["trusted"] else LOADER
         there = server.databases()
         databases = [name for name in loaded.databases if name in there]
-        counting = server.beside(lambda: self.contents(server, databases, LOADER))
+        counting = server.beside(lambda: self.contents(server, databases, user))
         if not cut:
-            self.check_indexes(server, databases, LOADER, "upkeep_check", server.amcheck)
+            self.check_indexes(server, databases, user, "upkeep_check", server.amcheck)
         held = counting.result()
         lost = self.compare(held, located.beside, located.source.path, quiet=cut)
         if self.facts["format"] == "plain":
@@ -529,7 +533,7 @@ class _Test:
             return
         if not self.spec.get("baseline") and not loaded.errors:
             postgresql_judge.hollow(self.review, self.subject, int(self.facts["tables"]))
-        self.ask(server, databases, LOADER)
+        self.ask(server, databases, user)
 
     def check_indexes(self, server: Server, databases: Sequence[str], user: str, schema: str, there: bool) -> None:
         """amcheck, before anything else is asked."""
@@ -671,7 +675,8 @@ class _Test:
         ]
         self.facts["newest"] = told
         self._cover("query_differs")
-        postgresql_judge.queries(self.review, self.subject, answers)
+        unanswered = [(option, one._replace(name="newest " + one.name)) for option, one in fresh if one.error]
+        postgresql_judge.queries(self.review, self.subject, [*answers, *unanswered])
 
     def live_identifier(self) -> str:
         """The system identifier of the server that the backup is of, empty when there is none to ask."""

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import baseline as baselines
+from . import dump_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -339,19 +340,17 @@ def indexes(review: Review, subject: str, checked: Checked, database: str) -> No
 
 def queries(review: Review, subject: str, answers: Sequence[tuple[Mapping[str, Any], Asked]]) -> None:
     """The customer's own queries, against what they should answer."""
-    wrong = []
-    for option, one in answers:
-        why = _unlike(option, one)
-        if why:
-            wrong.append("%s: %s" % (one.name, why))
+    wrong = [(one, why) for one, why in ((one, _unlike(option, one)) for option, one in answers) if why]
     if wrong:
+        failed = sum(bool(one.error) for one, _why in wrong)
         review.found(
             "backup.dump.query_differs",
             subject,
             "high",
-            "%d of %d queries got another answer than expected." % (len(wrong), len(answers)),
-            wrong,
-            "Ask the live server the same; where it answers as expected, the backup is not what it should be.",
+            dump_test.answered(len(answers), len(wrong) - failed, failed),
+            ["%s: %s" % (one.name, why) for one, why in wrong],
+            dump_test.QUERY_REMEDY,
+            {"failed": failed},
         )
 
 
@@ -377,14 +376,16 @@ def _unlike(option: Mapping[str, Any], one: Asked) -> str:
 def newest(
     review: Review, subject: str, answers: Sequence[tuple[Mapping[str, Any], Asked]], limit: float, now: float
 ) -> None:
-    """The newest rows: the age of what is in the dump, whatever its own age."""
+    """The newest rows: the age of what is in the dump, whatever its own age. What got no answer is told elsewhere."""
     old = []
     for option, one in answers:
+        if one.error:
+            continue
         hours = option.get("max_age_hours") or limit
         try:
             there = (now - float(one.answer)) / 3600
         except ValueError:
-            old.append("%s: %s" % (one.name, one.error or "no row has a time"))
+            old.append("%s: no row has a time" % one.name)
             continue
         if there > hours:
             old.append("%s: the newest row is %s old, at most %s are agreed" % (one.name, span(there), span(hours)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from .postgresql_server import LOADER, OWNERS, NoServer, Programs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from .._process import Account
     from .dump_stream import Flow, Source
     from .dumps import Dump
     from .postgresql_server import Server
@@ -165,9 +165,9 @@ def plain(
             ended = _guarded(
                 loaded,
                 lambda: run(
-                    argv,
+                    # A trusted dump may have psql run programs.
+                    server.confine(argv, []),
                     env=server.env,
-                    account=server.account,
                     stdin=reader,
                     stdout=nowhere.fileno(),
                     on_error_line=complaints.line,
@@ -278,11 +278,11 @@ class Reader:
         setpriv = server.host.which("setpriv")
         self.account = None
         if setpriv:
-            entry = pwd.getpwnam(server.account)
+            user, group = server.numbers() or (0, 0)
             # All of root's rights are given up but the one to read and search.
             right = "-all,+dac_read_search"
             self.prefix = [
-                *(setpriv, "--reuid=%d" % entry.pw_uid, "--regid=%d" % entry.pw_gid, "--clear-groups"),
+                *(setpriv, "--reuid=%d" % user, "--regid=%d" % group, "--clear-groups"),
                 *("--inh-caps=" + right, "--ambient-caps=" + right, "--bounding-set=" + right, "--no-new-privs"),
                 # pg_restore 16 looks for packed files by access(2), which else forgets the right of who is not root.
                 *("--securebits=+no_setuid_fixup", "--"),
@@ -435,7 +435,7 @@ def _argv(server: Server, tool: Programs, database: str, trusted: bool) -> list[
 
 
 def _restore(
-    server: Server, loaded: Loaded, argv: list[str], account: str | None, stdin: int | None, timeout: float
+    server: Server, loaded: Loaded, argv: list[str], account: Account | None, stdin: int | None, timeout: float
 ) -> None:
     complaints = _Complaints(loaded)
     ended = _guarded(

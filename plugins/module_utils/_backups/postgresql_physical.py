@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._findings import CannotCheck
 from .._process import Stage, chain, run
-from . import dump_source, dump_stream, postgresql_judge
+from . import confine, dump_source, dump_stream, postgresql_judge
 from .dump_source import NotThere
 from .postgresql_server import Machine, NoServer, Server, _lines, _no_follow, chosen, loading_settings
 from .postgresql_sql import OWN_SCHEMA, literal
@@ -31,6 +31,7 @@ from .scratch import Scratch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .._process import Account
     from .dump_source import Located
     from .postgresql import _Test
 
@@ -123,7 +124,7 @@ def _size(one: _Test, located: Located) -> int:
     return total
 
 
-def _owner(path: str) -> str:
+def _owner(path: str) -> Account:
     """The account to run a copy as: the owner of the files, where that is not root; else one that owns nothing."""
     try:
         uid = os.stat(path).st_uid
@@ -131,13 +132,17 @@ def _owner(path: str) -> str:
             return pwd.getpwuid(uid).pw_name
     except (OSError, KeyError):
         pass
-    return "nobody"
+    return confine.free_account() or "nobody"
+
+
+def _owned_by(account: Account) -> str:
+    return account if isinstance(account, str) else "%d:%d" % account
 
 
 # --- the copy ---------------------------------------------------------------------------------------------
 
 
-def _copied(one: _Test, located: Located, tars: Sequence[str], folder: str, account: str | None) -> str:
+def _copied(one: _Test, located: Located, tars: Sequence[str], folder: str, account: Account | None) -> str:
     """Put the data folder into the scratch place; its path."""
     source = located.source.path
     if located.source.stage is not None:
@@ -155,7 +160,7 @@ def _copied(one: _Test, located: Located, tars: Sequence[str], folder: str, acco
         else:
             _do(one, ["cp", "-a", "--reflink=auto", "-T", source, data], None)
             if account is not None:
-                _do(one, ["chown", "-R", "-h", account, data], None)
+                _do(one, ["chown", "-R", "-h", _owned_by(account), data], None)
         _links(one, data, located.source.path, account)
         _verify(one, data, None, account)
     else:
@@ -174,7 +179,7 @@ def _copied(one: _Test, located: Located, tars: Sequence[str], folder: str, acco
     return data
 
 
-def _unpack(one: _Test, path: str, into: str, account: str | None) -> None:
+def _unpack(one: _Test, path: str, into: str, account: Account | None) -> None:
     with dump_stream.opened(dump_stream.Source(one.subject, path), timeout=one.limits.timeout) as flow:
         if flow.missing:
             why = "this host has no %s to unpack %s" % (flow.missing, path)
@@ -191,13 +196,13 @@ def _unpack(one: _Test, path: str, into: str, account: str | None) -> None:
         _corrupt(one, "%s cannot be unpacked." % posixpath.basename(path), said)
 
 
-def _do(one: _Test, argv: list[str], account: str | None) -> None:
+def _do(one: _Test, argv: list[str], account: Account | None) -> None:
     ended = run(argv, account=account, timeout=one.limits.timeout, nice=one.limits.nice)
     if ended.rc != 0:
         raise CannotCheck("the copy in the scratch place could not be made", "See the evidence.", _lines(ended.err))
 
 
-def _links(one: _Test, data: str, source: str, account: str | None) -> None:
+def _links(one: _Test, data: str, source: str, account: Account | None) -> None:
     """Turn the links to tablespaces to copies; refuse those that lead out of the backup.
 
     A server writes where they lead to, and that may be production. What pg_basebackup -T wrote lies beside the folder.
@@ -223,7 +228,7 @@ def _links(one: _Test, data: str, source: str, account: str | None) -> None:
         os.makedirs(there, 0o700, exist_ok=True)
         _do(one, ["cp", "-a", "--reflink=auto", "-T", target, os.path.join(there, name)], None)
         if account is not None:
-            _do(one, ["chown", "-R", "-h", account, there], None)
+            _do(one, ["chown", "-R", "-h", _owned_by(account), there], None)
         os.symlink(os.path.join(there, name), link)
     wal = one.host.readlink(os.path.join(data, "pg_wal"))
     if wal is not None:
@@ -255,7 +260,7 @@ def _map(one: _Test, data: str, folder: str) -> None:
         stream.write("".join(lines))
 
 
-def _verify(one: _Test, data: str, manifest: str | None, account: str | None) -> None:
+def _verify(one: _Test, data: str, manifest: str | None, account: Account | None) -> None:
     """Every file against the manifest, where there is one (from version 13 on)."""
     programs = chosen(one.programs, _major(one, data), one._newer())
     tool = programs.path("pg_verifybackup")
@@ -298,7 +303,7 @@ exit 1
 """
 
 
-def _recover(one: _Test, folder: str, data: str, account: str | None, located: Located | None) -> None:
+def _recover(one: _Test, folder: str, data: str, account: Account | None, located: Located | None) -> None:
     programs = chosen(one.programs, _major(one, data), one._newer())
     one.facts["version"] = programs.version
     server = Server(
@@ -309,7 +314,11 @@ def _recover(one: _Test, folder: str, data: str, account: str | None, located: L
         superuser=one.spec["superuser"],
         timeout=one.limits.timeout,
         nice=one.limits.nice,
+        read=[one.spec["wal_archive"]] if one.spec.get("wal_archive") else [],
+        # pgBackRest fetches the log, from wherever its configuration says.
+        confined=one.spec["kind"] != "pgbackrest",
     )
+    one.facts["not_confined"] = server.not_confined()
     server.identifier = one.stored_identifier(data)
     server._folders()
     settings = {**loading_settings(Machine.of(one.host)), **_settings(one, folder, data)}
@@ -523,7 +532,7 @@ def _pgbackrest(one: _Test) -> None:
         _recover(one, scratch.path, data, account, None)
 
 
-def _newest_backup(one: _Test, common: Sequence[str], account: str | None, stanza: str) -> Mapping[str, Any]:
+def _newest_backup(one: _Test, common: Sequence[str], account: Account | None, stanza: str) -> Mapping[str, Any]:
     ended = run([*common, "--output=json", "info"], account=account, timeout=600)
     try:
         found = json.loads(ended.out or b"[]")

@@ -6,7 +6,11 @@
 Three roles matter. The *administrator* is the server's superuser; its name cannot be guessed, and it never runs a
 statement in a database that a dump filled. The *loader* owns what is restored, loads, checks and asks; it is no
 superuser, so that ``COPY … TO PROGRAM``, files and untrusted languages are closed to a hostile dump by the server
-itself. Roles that a dump names stand in without rights of their own; the loader is a member of each.
+itself. Roles that a dump names stand in without rights of their own; the loader is a member of each. (Of a dump that
+is trusted, all is done by the administrator.)
+
+The server runs confined (confine.py), as an account of its own: nothing else on this machine may read what is restored,
+and what a trusted dump has it do stays in the scratch place.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import contextlib
 import csv
 import io
 import os
+import pwd
 import re
 import secrets
 import signal
@@ -24,14 +29,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from .._process import Stage, _Child, environment, run
+from .._process import Stage, environment, run
+from . import confine
 from . import postgresql_sql as sql
 from .dumps import major_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .._host import Host
+    from .._process import Account, Ended
 
 T = TypeVar("T")
 
@@ -111,7 +118,7 @@ def chosen(programs: list[Programs], major: str, newer: bool) -> Programs:
         raise NoServer(
             "there are no server programs of PostgreSQL on this host",
             ["expected initdb and postgres in /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin or /usr/bin"],
-            "apt-get install %s (as root), or name their folder with the option programs." % wanted,
+            "apt-get install %s (as root), or name their folder with the option server_folder." % wanted,
         )
     if not major:
         return programs[-1]
@@ -125,7 +132,7 @@ def chosen(programs: list[Programs], major: str, newer: bool) -> Programs:
         "it is of PostgreSQL %s, and this host has the server programs of %s only" % (major, ", ".join(names)),
         ["found: %s" % ", ".join("%s in %s" % (one.version, one.folder) for one in programs)],
         "apt-get install postgresql-%s" % major
-        + ("; or newer_server: true to try it with %s" % later[0].major if later else ""),
+        + ("; or other_versions: newer, to try it with %s" % later[0].major if later else ""),
     )
 
 
@@ -255,19 +262,29 @@ class Answer(NamedTuple):
     seconds: float
 
 
+READ = ("/var/cache/postgresql", "/etc/perl", "/etc/python3")
+"""What servers read beside the system's folders: Debian's dictionaries, the settings of their languages."""
+
+
 class Server:
-    """A throw-away server in ``folder``; a context manager, which ends it. ``account`` runs it; None: who we are."""
+    """A throw-away server in ``folder``; a context manager, which ends it. ``account`` runs it; None: who we are.
+
+    ``read``: folders that it may read beside the system's and its own. ``confined``: False where it must reach what
+    cannot be named, as by the configuration of another program.
+    """
 
     def __init__(
         self,
         host: Host,
         programs: Programs,
         folder: str,
-        account: str | None,
+        account: Account | None,
         *,
         superuser: str = "",
         timeout: float = 3600.0,
         nice: int | None = None,
+        read: Sequence[str] = (),
+        confined: bool = True,
     ) -> None:
         self.host = host
         self.programs = programs
@@ -276,6 +293,9 @@ class Server:
         self.admin = superuser or "upkeep_%s" % secrets.token_hex(8)
         self.timeout = timeout
         self.nice = nice
+        self.confined = confined
+        above = os.path.dirname(os.path.realpath(programs.folder))
+        self._read = [*READ, *read, above if above != "/" else programs.folder]
         self.data = os.path.join(folder, "data")
         self.socket = os.path.join(folder, "s")
         self.log = os.path.join(folder, "log")
@@ -303,14 +323,32 @@ class Server:
         argv = [self.programs.path("initdb"), "-D", self.data, "-U", self.admin, "-A", "trust", "-N", "-E", "UTF8"]
         if _order(self.programs.major) >= (18,):
             argv.append("--no-data-checksums")  # what is loaded lives for minutes, and amcheck reads it from memory
-        ended = self._run([*argv, "--locale=C.UTF-8"], timeout=120)
+        ended = self._initdb([*argv, "--locale=C.UTF-8"])
         if ended.rc != 0 and b"invalid locale" in ended.err:
-            ended = self._run([*argv, "--locale=C"], timeout=120)
+            ended = self._initdb([*argv, "--locale=C"])
         if ended.rc != 0:
             raise self._failed("initdb did not succeed", ended.err)
         self.identifier = stored_identifier(self.host, self.data)
         self._write("postgresql.conf", settings)
         self._refuse_production()
+
+    def _initdb(self, argv: list[str]) -> Ended:
+        """initdb refuses who has no name. So it runs as ``nobody``, in a folder that only the server's own group may
+        come to, which keeps away the other processes of that account; then all is given to the server's own."""
+        if not isinstance(self.account, tuple):
+            return run(self.confine(argv, [self.folder]), env=self._env, timeout=120, cwd=self.folder, nice=self.nice)
+        maker = (pwd.getpwnam("nobody").pw_uid, self.account[1])
+        argv = self.confine(argv, [self.folder], numbers=maker)
+        os.makedirs(self.data, 0o700, exist_ok=True)
+        os.chown(self.data, *maker)
+        os.chmod(self.folder, 0o710)  # noqa: S103 - for the server's own group
+        try:
+            return run(argv, env=self._env, timeout=120, cwd=self.folder, nice=self.nice)
+        finally:
+            os.chmod(self.folder, 0o700)
+            for folder, folders, files in os.walk(self.data):
+                for name in (".", *folders, *files):
+                    os.chown(os.path.join(folder, name), *self.account, follow_symlinks=False)
 
     def _folders(self) -> None:
         path = os.path.join(self.socket, ".s.PGSQL.%d" % PORT)
@@ -323,7 +361,7 @@ class Server:
         ended = self._run(["mkdir", "-m", "0700", self.socket], timeout=10)
         if ended.rc != 0:
             raise NoServer(
-                "the account %s cannot work in the scratch place" % (self.account or "that we are"),
+                "%s cannot work in the scratch place" % self._called(),
                 _lines(ended.err),
                 "Every folder above %s must let that account pass (chmod o+x), or name another one (option scratch)."
                 % self.folder,
@@ -354,6 +392,9 @@ class Server:
         argv = [self.programs.path("postgres"), "-D", self.data]
         for key, value in settings.items():
             argv += ["-c", "%s=%s" % (key, value)]
+        account = self.account
+        if self.confined:
+            argv, account = self.confine(argv, [self.folder], tied=signal.SIGQUIT), None
         with open(self.log, "ab", opener=_no_follow) as log:
             self._process = subprocess.Popen(
                 argv,
@@ -363,7 +404,8 @@ class Server:
                 env=self._env,
                 cwd=self.folder,
                 start_new_session=True,
-                preexec_fn=_ServerChild(self.account, self.nice),  # noqa: PLW1509 - as in _process
+                # A server that outlives us ends by SIGQUIT, which gives back what it shares.
+                preexec_fn=confine.Child(account, self.nice, signal.SIGQUIT),  # noqa: PLW1509 - as in _process
             )
         deadline = began + wait
         while not self._ready():
@@ -429,7 +471,46 @@ class Server:
         """The end of its log."""
         return _lines(self._log())
 
-    def _run(self, argv: list[str], timeout: float) -> Any:
+    # --- as whom, and how far ----------------------------------------------------------------------
+
+    def numbers(self) -> tuple[int, int] | None:
+        """User and group number of the account; None: who we are."""
+        if isinstance(self.account, str):
+            entry = pwd.getpwnam(self.account)
+            return entry.pw_uid, entry.pw_gid
+        return self.account
+
+    def confine(
+        self,
+        argv: Sequence[str],
+        write: Sequence[str],
+        tied: int = signal.SIGKILL,
+        numbers: tuple[int, int] | None = None,
+    ) -> list[str]:
+        """The command that runs a program as the account (or these ``numbers``), without a network, kept to the folders
+        that it needs."""
+        numbers = numbers or self.numbers()
+        groups = os.getgrouplist(self.account, numbers[1]) if isinstance(self.account, str) and numbers else []
+        read = [path for path in (self.folder, *self._read) if path not in write]
+        return confine.confined(
+            argv, write=write, read=read, account=numbers, groups=groups, tied=tied, cwd=self.folder
+        )
+
+    def not_confined(self) -> list[str]:
+        """What does not keep it in on this host, in words."""
+        if not self.confined:
+            return ["it runs as %s and may do what that may: it reads its archive by itself" % self._called()]
+        told = confine.protections().missing()
+        if isinstance(self.account, str):
+            told.append("it runs as the account %s, not as one that owns nothing" % self.account)
+        return told
+
+    def _called(self) -> str:
+        if isinstance(self.account, tuple):
+            return "an account of its own (%d)" % self.account[0]
+        return "the account %s" % (self.account or "that we are")
+
+    def _run(self, argv: list[str], timeout: float) -> Ended:
         return run(argv, env=self._env, account=self.account, timeout=timeout, cwd=self.folder, nice=self.nice)
 
     # --- talking ---------------------------------------------------------------------------------
@@ -560,18 +641,6 @@ SELECT 'identifier', system_identifier FROM pg_control_system();
 """
 
 
-class _ServerChild(_Child):
-    """As any child, but a server that outlives us ends by SIGQUIT, which gives back what it shares; and it is the first
-    to go where memory is short, before anything of production."""
-
-    def __call__(self) -> None:
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
-            stream.write("800")
-        super().__call__()
-        if self.prctl is not None:
-            self.prctl(1, int(signal.SIGQUIT), 0, 0, 0)
-
-
 def plain_name(database: str) -> str:
     """A database's name that libpq does not take for a connection string (it does what holds "=" or "://")."""
     if "=" not in database and "://" not in database:
@@ -579,7 +648,7 @@ def plain_name(database: str) -> str:
     return "dbname='%s'" % database.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def _environment(account: str | None) -> dict[str, str]:
+def _environment(account: Account | None) -> dict[str, str]:
     """Without what would lead PostgreSQL's programs elsewhere (PGHOST, PGSERVICE, PGPASSWORD …)."""
     return {name: value for name, value in environment(account).items() if not name.startswith(("PG", "PSQL"))}
 

@@ -20,7 +20,7 @@ from .._findings import MASK, clean_line, redact
 from . import restic_parse
 from .model import Entry, Snapshot
 from .options import SECRET_NAME
-from .restic_errors import Kind, ResticError, classify, gist, index_lost, messages, repair_index, why
+from .restic_errors import FULL, Kind, ResticError, classify, gist, index_lost, messages, repair_index, why
 from .restic_parse import Lock, NotUnderstood
 
 if TYPE_CHECKING:
@@ -453,6 +453,8 @@ class Restic:
                 Kind.DENIED, "there is no account %s on this host" % clean_line(self.repository.user, 60)
             ) from None
         except OSError as error:
+            if error.errno in FULL:
+                raise  # of a file of ours, into which on_line writes
             raise ResticError(
                 Kind.DENIED, "restic could not be started: %s" % (error.strerror or type(error).__name__)
             ) from None

@@ -9,6 +9,7 @@ faults are 1 in every version. An exit code that nobody knows is a failure.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     from .._findings import Review
     from .._process import Ended
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a write says where the file system is full, or a quota used up; no start of a program does."""
 
 
 class Kind:

@@ -426,12 +426,16 @@ def _digests(outcome: Outcome) -> list[str]:
     return chosen
 
 
+def spool_folder(base: str) -> str:
+    """Where the names of a snapshot are kept while it is tried."""
+    return base if os.path.isdir(base) and os.access(base, os.W_OK) else tempfile.gettempdir()
+
+
 @contextlib.contextmanager
 def spool(base: str) -> Iterator[IO[bytes]]:
     """A file without a name for the listing, beside the scratch places if possible: it is gone with this process."""
-    folder = base if os.path.isdir(base) and os.access(base, os.W_OK) else None
     try:
-        stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - below, where its own errors are not caught
+        stream = tempfile.TemporaryFile(dir=spool_folder(base))  # noqa: SIM115 - below, where its own errors are not caught
     except OSError as error:
         raise CannotCheck(
             "no temporary file could be made: %s" % (error.strerror or error), "See to the room in /tmp and %s." % base

@@ -20,8 +20,8 @@ from .info import repositories as repositories_of
 from .judge_snapshots import same_host, span
 from .leftovers import clear_away
 from .restic import Limits, Repository, Restic
-from .restic_errors import NO_WAY, Kind, ResticError, report
-from .restore import Trial, spool
+from .restic_errors import FULL, NO_WAY, Kind, ResticError, report
+from .restore import Trial, spool, spool_folder
 from .series import DAY, Series, group
 
 if TYPE_CHECKING:
@@ -183,6 +183,38 @@ def _series(
     start: float,
 ) -> dict[str, Any]:
     """The trial restore of one series."""
+    try:
+        return _trial(reviewed, host, restic, series, snapshot, options, start)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        subject = series.subject(restic.repository.name)
+        why = "the folder in which its names are kept became full (%s)" % spool_folder(options["scratch"])
+        reviewed.found(
+            "backup.restore.no_room",
+            subject,
+            "high",
+            "The snapshot %s was not restored: %s." % (snapshot.short_id, why),
+            [str(error)],
+            "Make room there, or name another folder (option scratch, backup_review_scratch).",
+        )
+        now = host.now()
+        words = "Snapshot %s could not be restored: %s." % (snapshot.short_id, why)
+        if not options.get("check_mode"):
+            check = "backup.restore.whole" if options["mode"] == "full" else "backup.restore.sample"
+            reviewed.proof(check, subject, "cannot", now, now, words, {"snapshot": snapshot.id})
+        return {"subject": subject, "mode": options["mode"], "outcome": "cannot", "snapshot": snapshot.id}
+
+
+def _trial(
+    reviewed: Review,
+    host: Host,
+    restic: Restic,
+    series: Series,
+    snapshot: Snapshot,
+    options: Mapping[str, Any],
+    start: float,
+) -> dict[str, Any]:
     began = host.now()
     subject = series.subject(restic.repository.name)
     memory = _Memory(host, options["history_dir"], restic.repository, subject)

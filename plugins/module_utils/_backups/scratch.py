@@ -24,8 +24,12 @@ import stat
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .shared_memory import give_back
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .._process import Account
 
 BASE = "/var/lib/upkeep/scratch"
 """Where scratch places are made when nobody says otherwise."""
@@ -122,7 +126,7 @@ class Scratch:
         needs_files: int = 0,
         reserve: int | None = None,
         run: str = "",
-        account: str | None = None,
+        account: Account | None = None,
     ) -> None:
         self.base = os.path.realpath(base or BASE)
         self.purpose = re.sub(r"[^a-z0-9]+", "", purpose.lower())[:32] or "test"
@@ -184,6 +188,7 @@ class Scratch:
         try:
             if self.root:
                 self.ended = tuple(end_processes(self.root))
+                give_back(os.path.join(self.root, _CONTENT, "data"))
                 self.left = tuple(_remove_place(self.base, os.path.basename(self.root)))
                 if self.left and self._lock >= 0:
                     # This process may live on, and is its owner no more.
@@ -205,6 +210,7 @@ def sweep(base: str) -> list[Swept]:
         try:
             with undisturbed():
                 ended = end_processes(path)
+                give_back(os.path.join(path, _CONTENT, "data"))
                 left = _remove_place(base, name)
         finally:
             os.close(lock)
@@ -320,9 +326,9 @@ def _size(count: int) -> str:
     return "%.1f TiB" % value
 
 
-def _account(name: str | None) -> tuple[int, int] | None:
-    if name is None:
-        return None
+def _account(name: Account | None) -> tuple[int, int] | None:
+    if name is None or isinstance(name, tuple):
+        return name
     import pwd
 
     entry = pwd.getpwnam(name)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from .._findings import clean_line
 from .parse import is_up
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ DHCP = (68, 546)
 EPHEMERAL = (32768, 60999)
 """Linux' own net.ipv4.ip_local_port_range, where a host did not say."""
 
+RESERVED = (512, 1023)
+"""Where bindresvport(3) finds a port for RPC services: rpcbind, statd, mountd have others after each start."""
+
 _LOGINS = ("user@*", "user-runtime-dir@*", "getty@*", "autovt@*", "*-getty@*", "console-getty.service")
 _ENABLED = ("enabled", "enabled-runtime", "linked", "linked-runtime", "generated")
 
@@ -82,6 +86,8 @@ class Difference:
     """What a rule of the caller's ignores: check, subject, reason."""
     unknown: dict[str, str] = field(default_factory=dict)
     """The checks that could not be done, and why."""
+    partial: dict[str, str] = field(default_factory=dict)
+    """The checks that were done for a part, and what is missing."""
 
     def leave_out(self, subject: str, why: str) -> None:
         self.left_out.append({"subject": subject, "why": why})
@@ -94,25 +100,27 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], rules: Sequence
     """
     found = Difference()
     for check, look in _LOOKS.items():
-        why = _not_comparable(check, before, after)
+        section = SECTION[check]
+        why = _not_known(section, before, after)
         if why:
             found.unknown[check] = why
-        elif SECTION[check] in before and SECTION[check] in after:
+        elif section in before and section in after:
             look(before, after, found)
+            cut = before.get("cut", {}).get(section)
+            if cut:
+                found.partial[check] = "%d entries from before were not kept, because they were too many" % cut
     _fold(before, after, found)
     ignore(found, rules)
     return found
 
 
-def _not_comparable(check: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    section = SECTION[check]
+def _not_known(section: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     for health, when in ((before, "before"), (after, "now")):
         # A failed unit is seen where services are.
         why = health.get("not_known", {}).get("services" if section == "failed" else section)
         if why:
             return "%s it was not known: %s" % (when, why)
-    cut = before.get("cut", {}).get(section)
-    return "%d of its entries before were not kept, because they were too many" % cut if cut else ""
+    return ""
 
 
 # -- services ------------------------------------------------------------------------------------------------------
@@ -298,18 +306,17 @@ def _not_judged_socket(
         return "a DHCP client's"
     if was["proto"] == "unix":
         return ""
-    if low <= was["port"] <= high:
-        if was["proto"] == "udp":
-            return "a UDP port that the kernel hands out: a client's"
-        moved = any(
-            unit and now.get("unit") == unit and now["proto"] == "tcp" and low <= now["port"] <= high
-            and not serves(before["sockets"], now)
-            for now in after["sockets"]
-        )  # fmt: skip
-        if moved:
-            return "a port that the kernel hands out: %s has another one now" % unit
-        if not unit:
-            return "a port that the kernel hands out, of no service"
+    own = [now for now in after["sockets"] if unit and now.get("unit") == unit and now["proto"] == was["proto"]]
+    if low <= was["port"] <= high and was["proto"] == "udp":
+        return "a UDP port that the kernel hands out: a client's"
+    if was["proto"] == "udp" and was["port"] >= 1024 and any(now["port"] == 53 for now in own):
+        return "a port from which %s, a resolver, asked another" % unit
+    for first, last in ((low, high), RESERVED):
+        if first <= was["port"] <= last:
+            if any(first <= now["port"] <= last and not serves(before["sockets"], now) for now in own):
+                return "a port that is handed out: %s has another one now" % unit
+            if first == low and not unit:
+                return "a port that the kernel hands out, of no service"
     return ""
 
 
@@ -525,16 +532,15 @@ _LOOKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], Difference], N
 
 
 def verdict(found: Difference) -> str:
-    """``unhealthy`` (critical or high), ``unknown`` (something could not be looked at), ``degraded``, ``healthy``.
-
-    ``compared`` to nothing, it says what the probes say.
+    """``unhealthy``: critical or high; ``unknown``: something could not be looked at; ``degraded``: medium, or looked
+    at in part; ``healthy``. Compared to nothing, it says what the probes say.
     """
     severities = {change.severity for change in found.changes}
     if severities & {"critical", "high"}:
         return "unhealthy"
     if found.unknown:
         return "unknown"
-    return "degraded" if severities & {"medium"} else "healthy"
+    return "degraded" if severities & {"medium"} or found.partial else "healthy"
 
 
 def errors_of(health: Any) -> list[str]:
@@ -556,10 +562,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _is_name(value: Any) -> bool:
+    """Whether something of it is left to tell a person."""
+    return isinstance(value, str) and clean_line(value, 200) != ""
+
+
 def _table(*texts: str) -> Callable[[Any], bool]:
     def fits(value: Any) -> bool:
         return isinstance(value, dict) and all(
-            isinstance(name, str) and isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in texts)
+            _is_name(name) and isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in texts)
             for name, entry in value.items()
         )
 
@@ -579,7 +590,7 @@ def _names(value: Any) -> bool:
 
 
 def _texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, str) for pair in value.items() for item in pair)
+    return isinstance(value, dict) and all(_is_name(name) and isinstance(text, str) for name, text in value.items())
 
 
 def _socket_list(value: Any) -> bool:

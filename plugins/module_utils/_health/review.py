@@ -61,6 +61,7 @@ def review(host: Host, options: Mapping[str, Any], base: str = journal.BASE) -> 
         "left_out": found.left_out[:LEFT_OUT],
         "ignored": found.ignored[:LEFT_OUT],
         "unknown": found.unknown,
+        "partial": found.partial,
     }
     return {"health": kept, "difference": plain(difference), "waited": waited, **told.result()}
 
@@ -183,6 +184,8 @@ def _tell(
             told.covered("patch.check.not_run", check)
         elif check in found.unknown:
             told.not_run(check, found.unknown[check], unknown.remedy if unknown else "Look at the host by hand.")
+        elif check in found.partial:
+            told.not_run(check, found.partial[check], "Look at the rest by hand; what was kept was compared.")
         elif section == "containers" and "containers" in whole["not_applicable"] and not (before or {}).get(section):
             told.skip(check, whole["not_applicable"]["containers"])
         elif before is not None and section not in before:

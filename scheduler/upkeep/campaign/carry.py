@@ -43,7 +43,7 @@ def job_and_plan(store: Store, config: Config, step: int) -> tuple[Job, Plan]:
     variables = {
         **spec.extra_vars,
         "os_patch_steps": [claimed.step],
-        "os_patch_plans": {host: _needed(claimed.step, plan.plan) for host, plan in planned.items()},
+        "os_patch_plans": {host: _needed(claimed, plan.plan) for host, plan in planned.items()},
         "os_patch_campaign": {
             "name": kept.name,
             "number": kept.number,
@@ -72,10 +72,12 @@ def job_and_plan(store: Store, config: Config, step: int) -> tuple[Job, Plan]:
     return job, plan
 
 
-def _needed(step: str, plan: dict[str, Any]) -> dict[str, Any]:
-    """What a step needs of a plan: only those that change packages read the whole of it, and a gate has many hosts."""
-    long = () if step in ("prepare", "apply") else ("packages", "left_out")
-    return {name: value for name, value in plan.items() if name not in long}
+def _needed(step: Step, plan: dict[str, Any]) -> dict[str, Any]:
+    """What a step needs of a plan: behind a gate many hosts are only verified, which asks whether it had packages."""
+    if not step.gate:
+        return plan
+    named = [{"name": one.get("name")} for one in plan.get("packages") or () if isinstance(one, dict)]
+    return {**plan, "packages": named, "left_out": []}
 
 
 def _limit(config: Config, step: Step) -> str:

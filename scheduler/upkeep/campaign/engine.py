@@ -321,9 +321,8 @@ def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: floa
 
 
 def is_something(plan: Mapping[str, object]) -> bool:
-    """Whether a plan changes anything."""
-    reboot = plan.get("reboot")
-    return bool(plan.get("packages")) or (isinstance(reboot, dict) and reboot.get("needed") is True)
+    """Whether a plan changes packages."""
+    return bool(plan.get("packages"))
 
 
 def _host(
@@ -350,6 +349,10 @@ def _host(
     reboot = planned.get("reboot")
     needed = isinstance(reboot, dict) and reboot.get("needed") is True
     host = model.Host(name, plan=plan.id, seconds=seconds, reboot=needed)
+    if not is_something(planned) and needed:
+        # Without packages nothing is prepared on it that its health could be compared with, and nothing leads back.
+        why = "no package is to be changed, but a reboot is due: that is not done by a campaign"
+        return replace(host, state=model.LEFT_OUT, why=why, times={model.LEFT_OUT: now})
     if not is_something(planned):
         return replace(host, state=model.DONE, why="there is nothing to do", times={model.DONE: now})
     if place is None or place.ring is None:

@@ -15,7 +15,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 from tests.unit.scheduler.campaign_world import fleet
 from upkeep.campaign import look, model
-from upkeep.campaign.engine import changed_since, is_something, spans_of
+from upkeep.campaign.engine import _host, changed_since, is_something, spans_of
 from upkeep.campaign.model import DRAIN, QUARANTINED, RUNNING, SNAPSHOT, STOPPED, Campaign, Ring, RingState, Spec
 from upkeep.config import Config
 from upkeep.config_file import read
@@ -158,9 +158,13 @@ def test_what_is_no_plan_is_not_recorded(store: Store, tmp_path: Path, wrong: ob
     assert "a plan that keeps the contract" in error.value.expected
 
 
-def test_a_plan_without_packages_may_still_need_a_reboot() -> None:
-    assert is_something({"packages": [1]}) and is_something({"reboot": {"needed": True}})
-    assert not is_something({"packages": [], "reboot": {"needed": False}}) and not is_something({"reboot": "yes"})
+def test_who_needs_only_a_reboot_is_told_and_left_out() -> None:
+    assert is_something({"packages": [1]}) and not is_something({"packages": [], "reboot": {"needed": True}})
+    only = plans.Plan("h1", "os", "p-1", 1, 1.0, "", {"packages": [], "reboot": {"needed": True}})
+    host = _host("h1", None, only, {}, {}, 5.0)
+    assert host.state == "left_out" and "a reboot is due" in host.why
+    idle = _host("h1", None, replace(only, plan={"packages": [], "reboot": {"needed": False}}), {}, {}, 5.0)
+    assert idle.state == "done" and idle.why == "there is nothing to do"
 
 
 def found(store: Store, campaign: Campaign, now: float = 10_000.0) -> dict[str, dict[str, object]]:

@@ -12,9 +12,10 @@ import pytest
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.check_judge import Broken, judge, remedy
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.check_parse import (
     KEPT,
+    NONE,
     Output,
     Touched,
-    touched,
+    Uses,
 )
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 
@@ -236,5 +237,37 @@ def test_the_answer_to_find_is_read_where_text_stands_between_its_objects() -> N
         "debbc42abf7e31fa9610\n ... which belongs to snapshot 6d2191e2dccd\n,"
         '{"object_type":"blob","id":"d6","path":"/srv/b/\\u0007c","snapshot":"35a97f17f64c"},{"object_type"'
     )
-    assert touched(text.encode()) == Touched(("/srv/b/\x07c",), ("/srv/a",), ("35a97f17", "6d2191e2"), ("debbc42a",))
-    assert touched(b"") == Touched((), (), (), ())
+    found = Touched(("/srv/b/\x07c",), ("/srv/a",), ("6d2191e2", "35a97f17"), ("debbc42a",))
+    assert uses(text.encode()) == found
+    assert uses(b"") == Touched((), (), (), ())
+    in_pieces = uses(text.encode(), 1)
+    assert in_pieces._replace(snapshots=()) == found._replace(snapshots=())
+    assert set(in_pieces.snapshots) == set(found.snapshots)
+
+
+def uses(data: bytes, piece: int = 1 << 16) -> Touched:
+    taken = Uses()
+    for at in range(0, len(data), piece):
+        taken.feed(data[at : at + piece])
+    return taken.end()
+
+
+def test_beyond_what_is_named_all_snapshots_are_and_the_count_says_that_it_is_none() -> None:
+    # As restic tells them: all names of one snapshot, then those of the next.
+    found = [
+        {"object_type": "blob", "path": f"/srv/{name}", "snapshot": f"{snapshot:064x}"[::-1]}
+        for snapshot in (1, 2, 3)
+        for name in range(KEPT + 93)
+    ]
+    told = uses(json.dumps(found, separators=(",", ":")).encode(), 1000)
+    assert (len(told.files), len(told.snapshots), told.more) == (KEPT, 3, True)
+    review = Review("backup")
+    judge(review, "office", (0, 19, 1), Broken(NONE._replace(packs={PACK: ("damaged", "")}), {"": told}))
+    (finding,) = review.findings
+    assert f"at least {KEPT} files touched, in 3 snapshots" in finding["summary"]
+    assert finding["facts"]["more_than_named"] is True
+
+
+def test_exactly_as_many_as_are_named_is_a_count() -> None:
+    found = [{"object_type": "blob", "path": f"/srv/{name}", "snapshot": "35a97f17"} for name in range(KEPT)] * 2
+    assert not uses(json.dumps(found, separators=(",", ":")).encode()).more

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import random
 import subprocess
@@ -121,3 +123,13 @@ def peak(names: int) -> int:
 def test_memory_does_not_grow_with_the_names() -> None:
     few, many = peak(20_000), peak(150_000)
     assert many - few < 30_000, (few, many)  # kept in memory, 130,000 names more took some 130 MB more
+
+
+def test_no_room_for_names_is_told_as_that() -> None:
+    names = Names(lambda _path: True)
+    names._database.execute("PRAGMA max_page_count = 20")  # the same error as that of a full file system
+    with contextlib.closing(names), pytest.raises(OSError) as raised:
+        for number in range(20_000):
+            names.add(Entry(f"/srv/{number}", "file", 1, 0o644, 0, 0, 1.0))
+        names.done()
+    assert raised.value.errno == errno.ENOSPC

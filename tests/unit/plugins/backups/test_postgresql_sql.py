@@ -8,7 +8,11 @@ import json
 
 import pytest
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import baseline, postgresql_server
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import (
+    baseline,
+    options_postgresql,
+    postgresql_server,
+)
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import postgresql_sql as sql
 
 
@@ -129,6 +133,16 @@ def test_the_right_version_or_none() -> None:
             postgresql_server.chosen(there, major, newer)
     with pytest.raises(postgresql_server.NoServer, match="no server programs"):
         postgresql_server.chosen([], "15", False)
+
+
+def test_a_remedy_names_options_that_there_are() -> None:
+    options = options_postgresql.ARGUMENT_SPEC
+    with pytest.raises(postgresql_server.NoServer) as none:
+        postgresql_server.chosen([], "15", False)
+    assert none.value.remedy.endswith("the option server_folder.") and "server_folder" in options
+    with pytest.raises(postgresql_server.NoServer) as older:
+        postgresql_server.chosen(_programs("15"), "14", False)
+    assert "other_versions: newer" in older.value.remedy and "newer" in options["other_versions"]["choices"]
 
 
 # --- baselines ------------------------------------------------------------------------------------------

@@ -200,6 +200,11 @@ def test_who_is_still_served(was: dict[str, Any], now: list[dict[str, Any]], ser
         (sock(40000), [sock(41000)], False),  # rpc.statd: another port of the same service
         (sock(50000), [], True),  # a fixed one that happens to lie there
         (sock(50000), [sock(41000, "other.service")], True),
+        (sock(847, proto="udp"), [sock(712, proto="udp")], False),  # rpcbind
+        (sock(847, proto="udp"), [sock(712)], True),
+        (sock(631), [], True),
+        (sock(23456, proto="udp"), [sock(53, proto="udp")], False),  # unbound
+        (sock(514, proto="udp"), [sock(53, proto="udp")], True),
     ],
 )
 def test_ports_that_nobody_relies_on(was: dict[str, Any], now: list[dict[str, Any]], judged: bool) -> None:
@@ -309,9 +314,15 @@ def test_what_was_not_known_is_not_judged_and_never_healthy() -> None:
     found = both(health(), health(not_known={"services": "systemctl gave no answer"}))
     assert set(found.unknown) == {compare.SERVICE_LOST, compare.UNIT_FAILED}
     assert compare.verdict(found) == "unknown"
+    assert compare.verdict(both(health(), health(services={}, not_known={"mounts": "x"}))) == "unhealthy"
+
+
+def test_what_was_kept_in_part_is_compared_in_part_and_never_healthy() -> None:
+    found = both(health(cut={"sockets": 3}), health())
+    assert set(found.partial) == {compare.PORT_CLOSED} and found.changes == []
+    assert compare.verdict(found) == "degraded"
     found = both(health(cut={"sockets": 3}), health(sockets=[]))
-    assert set(found.unknown) == {compare.PORT_CLOSED} and found.changes == []
-    assert compare.verdict(both(health(cut={"sockets": 3}), health(services={}))) == "unhealthy"
+    assert changes(found) == {("port_closed", "tcp/0.0.0.0:80"): "high"} and compare.verdict(found) == "unhealthy"
 
 
 def test_ignored_is_told_with_its_reason() -> None:
@@ -331,6 +342,7 @@ def test_ignored_is_told_with_its_reason() -> None:
         {"journal": {"events": -1}}, {"journal": {**quiet(), "events": 10**12}}, {"containers": {"x": {}}},
         {"probes": {"p": {"passed": "yes"}}}, {"cut": {"x": "y"}}, {"ephemeral": [1]}, {"failed": {"x": 1}},
         {"not_known": []}, {"services": {"x": service(restarts="3")}},
+        {"services": {"": service()}}, {"failed": {" \t": ""}}, {"mounts": {"\x1b[2J": {"type": "x", "source": "y"}}},
     ],
 )  # fmt: skip
 def test_a_health_that_is_none_is_refused(part: dict[str, Any]) -> None:
