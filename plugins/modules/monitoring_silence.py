@@ -16,7 +16,7 @@ description:
     exactly one silence; more, or others that are left of it, are ended. Silences of anybody else are left alone.
   - A silence always ends by itself, after a week at the latest, so that one that nobody could end does no lasting harm.
   - What was asked for is seen to be so by reading again. The new silence is there before the old one goes.
-  - It asks from where it runs, as a rule the controller (C(delegate_to: localhost)), and never needs the host that is
+  - It asks from where it runs, as a rule the controller (C(delegate_to) V(localhost)), and never needs the host that is
     worked on.
 author:
   - Upkeep contributors (@upkeep)
