@@ -34,7 +34,7 @@ options:
   key:
     description:
       - What the silence is found again by, such as V(patching/web1). Up to 120 letters, digits and
-        any of C(. _ : / @ -).
+        any of C(._:/@-).
     type: str
     required: true
   url:
