@@ -1,0 +1,226 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook os_patch on real hosts: all in one go, as by hand, and one step at a time, as a campaign runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fleet.fixture import Factory
+from tests.fleet.fleets import Fleet
+from tests.fleet.host import Host
+
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+BASE = "/var/lib/upkeep/patching"
+HOSTS = ("osdeb1", "osdeb2", "osdnf")
+OLD, NEW = "1.0-1", "2.0-1"
+HOOK = """
+- name: Write down what is done to the balancer
+  ansible.builtin.lineinfile:
+    path: {path}
+    line: "{word} {{{{ inventory_hostname }}}}"
+    insertafter: EOF
+    firstmatch: false
+    create: true
+    mode: "0644"
+  delegate_to: localhost
+  become: false
+  throttle: 1
+  vars:
+    ansible_connection: local
+    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+"""
+
+
+class Run:
+    """One run of the playbook, with what its modules found."""
+
+    def __init__(self, ran: subprocess.CompletedProcess[str], results: Path) -> None:
+        self.rc, self.out = ran.returncode, ran.stdout + ran.stderr
+        self.records = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+        self.states = {r["host"]: r["state"] for r in self.records if r["type"] == "host"}
+        self.changed = {
+            host: int(number)
+            for host, number in re.findall(r"^(\w+)\s+: ok=\d+\s+changed=(\d+)", ran.stdout, re.MULTILINE)
+        }
+        self.plans = {r["host"]: r["plan"]["plan"] for r in self.records if r["type"] == "plan"}
+
+    def findings(self, host: str, check: str) -> list[dict[str, Any]]:
+        return [
+            r["finding"]
+            for r in self.records
+            if r["type"] == "finding" and r["host"] == host and r["finding"]["check"] == check
+        ]
+
+
+class Rig:
+    """The fleet, a folder, and a balancer that is a file: who was taken out of service and put back, in order."""
+
+    def __init__(self, fleet: Fleet, folder: Path) -> None:
+        self.fleet, self.folder, self.number = fleet, folder, 0
+        self.balancer = folder / "balancer"
+        self.hooks = {}
+        for word in ("drain", "undrain"):
+            path = folder / f"{word}.yml"
+            path.write_text("---" + HOOK.format(path=self.balancer, word=word))
+            self.hooks[f"os_patch_{word}_tasks"] = str(path)
+
+    def run(self, *words: str, fails: bool = False, **variables: Any) -> Run:
+        self.number += 1
+        given = {
+            "patch_plan_select": "all", "patch_plan_show": False, "os_patch_health_wait": 20,
+            "os_patch_lock_timeout": 30, "os_patch_restart_services": True, **self.hooks, **variables,
+        }  # fmt: skip
+        extra = self.folder / f"{self.number}.json"
+        extra.write_text(json.dumps(given))
+        results = self.folder / f"{self.number}.jsonl"
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.fleet.ansible_inventory)]
+        ran = subprocess.run(
+            [*command, "upkeep.maintenance.os_patch", "-e", f"@{extra}", *words],
+            capture_output=True, text=True, timeout=200, check=False,
+            env={**os.environ, "UPKEEP_RESULTS_FILE": str(results)},
+        )  # fmt: skip
+        made = Run(ran, results)
+        assert (made.rc != 0) is fails, made.out
+        return made
+
+    def balanced(self, host: str) -> list[str]:
+        """What was done to a host at the balancer since the last question."""
+        lines = self.balancer.read_text().splitlines() if self.balancer.exists() else []
+        return [line.split()[0] for line in lines if line.endswith(f" {host}")]
+
+    def forget(self) -> None:
+        self.balancer.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def rig(fleet_factory: Factory, tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    return Rig(fleet_factory("osdeb1", "osdeb2", "osdnf:dnf"), tmp_path_factory.mktemp("os_patch"))
+
+
+@pytest.fixture(autouse=True)
+def fresh(rig: Rig) -> Iterator[None]:
+    rig.forget()
+    yield
+
+
+def version(host: Host, name: str) -> str:
+    """The installed version of a package, without a release's suffix; "" when it is not there."""
+    if host.flavour == "dnf":
+        said = host.run(f"rpm -q --qf '%{{VERSION}}-%{{RELEASE}}' {name} || true").stdout
+        return "" if "not installed" in said else said.removesuffix(".el9")
+    return host.run(f"dpkg-query -W -f '${{Version}}' {name} 2>/dev/null || true").stdout.strip()
+
+
+def versions(rig: Rig, name: str) -> list[str]:
+    return [version(rig.fleet[host], name) for host in HOSTS]
+
+
+def test_all_in_one_go_and_check_mode_foretells_it(rig: Rig) -> None:
+    rig.fleet.repo.publish("v2", "upkeep-demo", "upkeep-demo-sec")
+    for host in HOSTS[:2]:
+        rig.fleet[host].run("apt-get -q update")
+    rig.fleet["osdnf"].run("dnf -q --refresh makecache")
+    foretold = rig.run("--check", "--diff")
+    assert versions(rig, "upkeep-demo") == [OLD] * 3
+    assert all(not rig.fleet[host].run(f"ls {BASE} 2>/dev/null || true").stdout.strip() for host in HOSTS)
+    assert rig.balanced("osdeb1") == []
+    did = rig.run("--diff")
+    assert versions(rig, "upkeep-demo") == [NEW] * 3
+    assert did.states == dict.fromkeys(HOSTS, "ok")
+    said = re.compile(r"^[+-] ?(upkeep-demo\S* .*)$", re.MULTILINE)
+    assert sorted(said.findall(foretold.out)) == sorted(said.findall(did.out)) != []
+    assert all(number >= 1 for number in foretold.changed.values())
+    assert [rig.balanced(host) for host in HOSTS] == [["drain", "undrain"]] * 3
+    rig.forget()
+    again = rig.run()
+    assert again.changed == dict.fromkeys(HOSTS, 0), again.out
+    assert rig.balanced("osdeb1") == []
+
+
+def test_who_breaks_is_put_back_and_the_others_are_patched(rig: Rig) -> None:
+    rig.fleet["osdeb2"].run("apt-get -q -y purge upkeep-demo-dies")
+    rig.fleet["osdnf"].run("rpm -e upkeep-demo-dies")
+    rig.fleet.repo.publish("v2", "upkeep-demo-dies", "upkeep-demo-conf")
+    unit = "upkeep-demo-dies.service"
+    probe = {"name": "dies", "kind": "command", "unit": unit, "argv": ["systemctl", "is-active", unit]}
+    try:
+        did = rig.run(fails=True, os_patch_probes=[probe])
+    finally:
+        rig.fleet["osdeb1"].run("apt-mark hold upkeep-demo-dies")
+    assert did.states == {"osdeb1": "failed", "osdeb2": "ok", "osdnf": "ok"}, did.out
+    assert versions(rig, "upkeep-demo-conf") == [OLD, NEW, NEW]
+    assert version(rig.fleet["osdeb1"], "upkeep-demo-dies") == OLD
+    assert rig.fleet["osdeb1"].run("systemctl is-active upkeep-demo-dies").stdout.strip() == "active"
+    lost = did.findings("osdeb1", "patch.health.service_lost")
+    assert [(f["subject"], f["severity"]) for f in lost] == [(unit, "critical")], did.out
+    assert "It was put back, and is well." in did.out
+    assert [rig.balanced(host) for host in HOSTS] == [["drain", "undrain"]] * 3
+
+
+def test_reboots_only_where_allowed_and_who_does_not_come_back_is_named(rig: Rig) -> None:
+    rig.fleet.repo.publish("v2", "upkeep-demo-kernel", "linux-image-9.9.9-upkeep", "kernel")
+    before = {host: rig.fleet[host].boot_id() for host in HOSTS}
+    pending = rig.run()
+    assert {host: rig.fleet[host].boot_id() for host in HOSTS} == before
+    assert all(pending.findings(host, "patch.reboot.required") for host in HOSTS[:2]), pending.out
+    assert rig.run().changed == dict.fromkeys(HOSTS, 0)
+    rig.forget()
+    rig.fleet["osdeb2"].hold()
+    try:
+        did = rig.run(fails=True, os_patch_reboot_ok=True, os_patch_reboot_timeout=25)
+        assert did.states["osdeb2"] == "failed" and "osdeb2 did not come back from its reboot" in did.out, did.out
+    finally:
+        rig.fleet["osdeb2"].release()
+    assert did.states["osdeb1"] == did.states["osdnf"] == "ok"
+    # The kernel that runs belongs to the machine under these hosts, and dnf leaves no flag: nothing is due there later.
+    assert [rig.fleet[host].boot_id() != before[host] for host in HOSTS] == [True, True, False]
+    assert [rig.balanced(host) for host in HOSTS] == [["drain", "undrain"], ["drain", "undrain"], []]
+    assert rig.run(os_patch_reboot_ok=True).changed == dict.fromkeys(HOSTS, 0)
+
+
+def test_one_step_at_a_time_as_a_campaign(rig: Rig) -> None:
+    rig.fleet.repo.publish("v2", "upkeep-demo-held")
+    planned = rig.run(os_patch_steps=["plan"])
+    assert set(planned.plans) == set(HOSTS)
+    assert versions(rig, "upkeep-demo-held") == [OLD] * 3
+    common = {"os_patch_plans": planned.plans, "os_patch_campaign": {"name": "x", "key": "x-1"}}
+    reached = {"prepare": OLD, "snapshot": OLD, "drain": OLD, "apply": NEW, "reboot": NEW, "verify": NEW}
+    for step, becomes in {**reached, "undrain": NEW, "cleanup": NEW}.items():
+        did = rig.run(os_patch_steps=[step], **common)
+        assert did.states == dict.fromkeys(HOSTS, "ok"), did.out
+        assert versions(rig, "upkeep-demo-held") == [becomes] * 3, step
+    assert [rig.balanced(host) for host in HOSTS] == [["drain", "undrain"]] * 3
+    # A host that does not answer is unreachable, which a campaign judges otherwise than one that has failed.
+    rig.fleet["osdeb2"].link(up=False)
+    try:
+        did = rig.run("-T", "3", os_patch_steps=["verify"], fails=True, **common)
+        assert did.states == {"osdeb1": "ok", "osdeb2": "unreachable", "osdnf": "ok"}, did.out
+        rig.run("-T", "3", os_patch_steps=["undrain"], **common)
+    finally:
+        rig.fleet["osdeb2"].link(up=True)
+    back = rig.run(os_patch_steps=["rollback", "verify"], **common)
+    assert versions(rig, "upkeep-demo-held") == [OLD] * 3 and back.states == dict.fromkeys(HOSTS, "ok")
+
+
+def test_what_does_not_fit_is_refused_before_anything(rig: Rig) -> None:
+    for variables, words in (
+        ({"os_patch_steps": ["apply"]}, "no plan for osdeb1"),
+        ({"os_patch_steps": ["apply", "rollback"]}, "either apply or rollback"),
+        ({"os_patch_drain_tasks": "/nowhere/drain.yml"}, "found /nowhere/drain.yml"),
+        ({"os_patch_undrain_tasks": ""}, "os_patch_undrain_tasks, which puts them back, is empty"),
+        ({"os_patch_steps": ["aply"]}, "aply"),
+    ):
+        did = rig.run("--limit", "osdeb1", fails=True, **variables)
+        assert words in re.sub(r"\s+", " ", did.out), did.out
