@@ -72,6 +72,13 @@ def test_a_whole_repository_is_silent_and_proven(whole: repositories.Made) -> No
     assert not list((whole.folder / "locks").iterdir())
 
 
+def test_a_password_file_that_cannot_be_read_is_named(whole: repositories.Made) -> None:  # noqa: F811
+    repository = {"name": "office", "repository": str(whole.folder), "password_file": "/nowhere/offsite.password"}
+    (found,) = checked(whole, repositories=[repository])["findings"]
+    assert found["check"] == "backup.repository.no_password"
+    assert "password_file /nowhere/offsite.password is not there" in found["summary"]
+
+
 # fault -> (check, what its facts call the pack, whether files are named)
 FAULTS = {
     "data_flipped": ("backup.data.damaged", "damaged", True),

@@ -264,8 +264,8 @@ PARTS = {
         Part(
             "package", "the launcher, the wheel and the Galaxy tarball, each really used", _pytest, 900, "tests/package"
         ),
-        Part("integration", "real servers and real runs on this machine", _pytest, 1500, "tests/integration"),
-        Part("backups", "backups with every fault, restored on real servers", _pytest, 2000, "tests/backups"),
+        Part("integration", "real servers and real runs on this machine", _pytest, 2100, "tests/integration"),
+        Part("backups", "backups with every fault, restored on real servers", _pytest, 2200, "tests/backups"),
         Part("patching", "plans, transactions and the way back on the test fleet", _pytest, 2000, "tests/patching"),
         Part("service", "the scheduler, what it sends and what it is watched by", _pytest, 2100, "tests/service"),
         Part("fleet", "the test fleet itself", _pytest, 1200, "tests/fleet"),

@@ -43,6 +43,10 @@ TREND_RUNS = 4
 """Earlier trial restores without which nothing is said of a trend: a month of weekly ones."""
 TREND_BYTES = 16 * 1024**2
 """Smaller restores tell of the start of restic, not of its speed."""
+TREND_SECONDS = 0.5
+"""So do shorter ones, and of whatever else the machine did at that moment."""
+ROUND_RUNS = 104
+"""Runs after which a sample should have had its turn with everything: two years of weekly ones."""
 SPARSE_BYTES = 1024**3
 SPARSE_SHARE = 0.1
 """Holes of sparse files that a restore fills: told from a GiB on, where they are a tenth of what was restored. Every
@@ -405,6 +409,25 @@ def _freshness(review: Review, subject: str, outcome: Outcome, options: Mapping[
     review.covered("backup.snapshot.stale", subject)
 
 
+def judge_round(review: Review, subject: str, outcome: Outcome) -> None:
+    """Whether samples by turns will see everything within a time that means something."""
+    chosen = outcome.sample
+    with review.check("backup.restore.round", subject):
+        if chosen is None or chosen.whole or chosen.turn.of <= ROUND_RUNS:
+            return
+        review.found(
+            "backup.restore.round",
+            subject,
+            "medium",
+            "Samples of %s would have restored everything after %d runs only." % (subject, chosen.turn.of),
+            ["this run restores %d of %d names" % (chosen.names, there(outcome.listing).entries)],
+            "Have all of it restored from time to time (backup_restore_test, as in the monthly), or let a sample be "
+            "larger (backup_review_sample_mib, backup_review_sample_files). A folder with very many files in it cannot "
+            "be taken apart quickly: put them into folders.",
+            {"runs": chosen.turn.of, "names": chosen.names},
+        )
+
+
 # What is remembered, and its trend
 
 
@@ -428,9 +451,9 @@ def remembered(outcome: Outcome, now: float) -> dict[str, Any] | None:
 def _speed(figures: Mapping[str, Any]) -> float:
     """Bytes a second; 0 where there was too little to say."""
     count, seconds = figures.get("bytes"), figures.get("seconds")
-    if not isinstance(count, int) or not isinstance(seconds, (int, float)) or count < TREND_BYTES or seconds <= 0:
+    if not isinstance(count, int) or not isinstance(seconds, (int, float)):
         return 0.0
-    return count / seconds
+    return 0.0 if count < TREND_BYTES or seconds < TREND_SECONDS else count / seconds
 
 
 def _speeds(history: Sequence[Mapping[str, Any]], outcome: Outcome) -> list[float]:

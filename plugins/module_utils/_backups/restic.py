@@ -487,6 +487,12 @@ class Restic:
                 "Copy the repository before anything else, stop prune and forget, then: %s; restic check --read-data."
             )
             remedy = steps % repair_index(self._version or OLDEST)
+        if kind == Kind.NO_PASSWORD and self.repository.password_file:
+            path = clean_line(self.repository.password_file, 120)
+            told = "its password_file %s is not there, is empty, or may not be read by this account, for the repository"
+            told %= path
+        elif kind == Kind.NO_PASSWORD and self.repository.password_command:
+            told = "its password_command gives no password for the repository"
         return ResticError(
             kind,
             told + where + detail,

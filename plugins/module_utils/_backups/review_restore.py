@@ -54,8 +54,9 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
             reviewed.findings += unclear
     swept = clear_away(reviewed, options)
     named = [Repository.of(one) for one in options["repositories"]]
-    locations = {one.location for one in named}
-    repositories = [*named, *(one for one in found if one.location not in locations)]
+    # As backup_info and restic_check do: two spellings of one place are one.
+    locations = {(one.local or one.location).rstrip("/") for one in named}
+    repositories = [*named, *(one for one in found if (one.local or one.location).rstrip("/") not in locations)]
     if not repositories:
         reviewed.skip(
             "backup.restore.failed",
@@ -235,6 +236,7 @@ def _trial(
         verdict = judge_restore.judge(
             reviewed, restic.repository.name, subject, outcome, options, memory.history, began
         )
+        judge_restore.judge_round(reviewed, subject, outcome)
         details = judge_restore.details(outcome, began)
     ended = host.now()
     if outcome.verified is not None and outcome.verified.ended:

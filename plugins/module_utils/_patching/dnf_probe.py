@@ -168,6 +168,16 @@ def load(base):
         base.fill_sack()
 
 
+def modified(path):
+    # type: (str) -> float
+    import os
+
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
 def describe(base, repository, errors):
     # type: (Any, Any, Any) -> Any
     """One repository; times are seconds since the epoch."""
@@ -181,6 +191,9 @@ def describe(base, repository, errors):
     if fetched:
         # When the metadata was last fetched or found to be unchanged, and when the repository was made.
         checked = inner.getTimestamp()
+        if checked <= 0 and repository.id not in errors:
+            # libdnf forgets it when a refresh finds nothing new. It is the time of this file, which it touches then.
+            checked = modified(inner.getMetadataPath("primary"))
         date = inner.getMaxTimestamp()
         import hawkey
 

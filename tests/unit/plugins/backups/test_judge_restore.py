@@ -10,12 +10,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import judge_restore, options_restore, verify
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import (
+    judge_restore,
+    options_restore,
+    review_restore,
+    verify,
+)
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.listing import Listing
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.model import Entry, Snapshot
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic import Repository
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restore import Outcome, Timing
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.sample import Sample, Turn
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.verify_source import Source
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
+from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 
 MIB = 1024**2
 
@@ -59,6 +67,7 @@ def kept(*seconds: float, megabytes: int = 100, whole: bool = True) -> list[dict
         (9.0, kept(1.0, 1.0, 1.0)),  # too few to be a trend
         (9.0, kept(1.0, 1.0, 1.0, 1.0, whole=False)),  # samples are no measure of the whole
         (9.0, kept(0.1, 0.1, 0.1, 0.1, megabytes=5)),  # too small to say anything of speed
+        (5.0, kept(0.3, 0.3, 0.3, 0.3, megabytes=19)),  # a busy machine
         (9.0, kept(8.0, 9.0, 1.0, 8.5, 1.0)),  # the middle one counts, not the best
         (9.0, [{"bytes": "x"}, {"seconds": 0}, {}, {"bytes": True, "seconds": -1, "whole": True}]),
     ],
@@ -99,3 +108,30 @@ def test_holes_that_are_filled_are_told_where_they_take_room(holes: int, megabyt
     made.source.sparse, made.source.sparse_bytes = 2, holes
     findings, _review = told(made)
     assert [(one["check"], one["severity"]) for one in findings] == [("backup.restore.sparse", "low")] * is_told
+
+
+@pytest.mark.parametrize(("runs", "is_told"), [(104, False), (1055, True)])
+def test_a_round_that_nobody_lives_to_see_is_told(runs: int, is_told: bool) -> None:
+    made = outcome(1.0)
+    made.sample = Sample((), False, Turn(0, runs, 1), 1, {}, 0, 0, ())
+    review = Review("backup")
+    judge_restore.judge_round(review, "lab web1:/srv", made)
+    assert [one["check"] for one in review.findings] == ["backup.restore.round"] * is_told
+    assert is_told == any("1055 runs" in one["summary"] for one in review.findings)
+    assert {"check": "backup.restore.round", "subject": "lab web1:/srv"} in review.coverage
+
+
+@pytest.mark.parametrize("spelt", ["/srv/restic/", "local:/srv/restic", "/srv/restic"])
+def test_a_repository_that_is_named_and_found_is_tried_once(monkeypatch: pytest.MonkeyPatch, spelt: str) -> None:
+    tried: list[str] = []
+
+    def tries(_review: Review, _host: Host, repository: Repository, _options: Any) -> list[dict[str, Any]]:
+        tried.append(repository.name)
+        return []
+
+    monkeypatch.setattr(review_restore, "repositories_of", lambda _host: ([Repository("found", spelt)], []))
+    monkeypatch.setattr(review_restore, "_repository", tries)
+    monkeypatch.setattr(review_restore, "clear_away", lambda _review, _options: [])
+    options = {**options_restore.defaults(), "repositories": [{"name": "named", "repository": "/srv/restic"}]}
+    review_restore.review(Host(), {**options, "discover": True})
+    assert tried == ["named"]
