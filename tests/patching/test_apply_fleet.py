@@ -493,6 +493,18 @@ def test_apt_interrupted_in_the_middle_it_is_gone_on_with(deb: Host, how: str) -
     assert deb.run("dpkg --audit").stdout == ""
 
 
+def test_apt_the_health_from_before_is_not_that_of_the_middle(deb: Host) -> None:
+    plan = deb_plan(("upkeep-demo-sec", "1.0-1", "1.0-1+deb12u1"))
+    path = f"{BASE}/{plan['id']}/journal.json"
+    ready(deb, plan, health={"taken": 1})
+    ready(deb, plan, health={"taken": 2})
+    assert json.loads(deb.read(path))["health"] == {"taken": 2}
+    # Begun, and interrupted before the package manager did anything.
+    deb.write(path, json.dumps({**json.loads(deb.read(path)), "phase": "applying"}))
+    assert call(deb, "prepare", plan=plan, health={"taken": 3}).ok
+    assert json.loads(deb.read(path))["health"] == {"taken": 2}
+
+
 def test_apt_the_way_back_ends_a_transaction_that_hangs(fleet: Fleet, deb: Host) -> None:
     plan = deb_plan(*SLOW)
     ready(deb, plan)

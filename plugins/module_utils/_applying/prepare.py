@@ -85,7 +85,7 @@ def _prepare(session: Session, engine: Apt | Dnf, plan: dict[str, Any]) -> Journ
         journal.automatic = sorted({key(p) for p in plan["packages"]} & engine.automatic())
         journal.residual = sorted({key(p) for p in plan["packages"]} & engine.residual())
         journal.units = {key(p): units for p in plan["packages"] for units in [engine.units(p)] if units}
-    elif session.options["health"]:
+    elif session.options["health"] and journal.phase == "prepared":  # later it is no more the health from before
         journal.health = dict(session.options["health"])
     ready = _is_ready(session, engine, journal, progress.left)
     session.result["changed"] = session.result["changed"] or not ready
