@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import options_restore
+from ansible_collections.upkeep.maintenance.plugins.module_utils._backups import judge_restore, options_restore
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.restic import Repository, Restic
 from ansible_collections.upkeep.maintenance.plugins.module_utils._backups.review_restore import review
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
@@ -765,7 +765,8 @@ def test_slower_than_agreed_and_older_than_agreed(machine: Path, tmp_path: Path,
     assert result["proofs"][0]["outcome"] == "passed"
 
 
-def test_slower_than_it_used_to_be(machine: Path, tmp_path: Path, place: Path) -> None:
+def test_slower_than_it_used_to_be(machine: Path, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_restore, "TREND_SECONDS", 0.0)  # 20 MB take less than what counts
     made = repositories.Made.new(machine, tmp_path / "made", 1, megabytes=20)
     assert run(made, place, mode="full")["findings"] == []
     (kept,) = (tmp_path / "history").iterdir()
