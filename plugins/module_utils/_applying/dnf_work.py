@@ -44,10 +44,16 @@ def main():
     finally:
         shutil.rmtree(logs, ignore_errors=True)
     for line in answer["problems"] if work["do"] == "carry_out" else []:
-        print("upkeep-error: %s" % line)
+        say("upkeep-error: %s" % line)
     if work["do"] != "carry_out" or work["dry"]:
         json.dump(answer, sys.stdout)
     return 1 if answer["problems"] else 0
+
+
+def say(line):
+    # type: (str) -> None
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def opened(work, logs):
@@ -235,16 +241,16 @@ def display():
     class Display(dnf.yum.rpmtrans.TransactionDisplay):  # type: ignore[misc,name-defined,unused-ignore]
         def error(self, message):
             # type: (Any) -> None
-            print("upkeep-complaint: %s" % str(message).strip(), flush=True)
+            say("upkeep-complaint: %s" % str(message).strip())
 
         def scriptout(self, msgs):
             # type: (Any) -> None
             text = msgs.decode("utf-8", "replace") if isinstance(msgs, bytes) else str(msgs or "")
             for line in text.splitlines():
-                print("upkeep-script: %s" % line, flush=True)
+                say("upkeep-script: %s" % line)
 
         def filelog(self, package, action):
             # type: (Any, Any) -> None
-            print("upkeep-did: %s %s" % (package, action), flush=True)
+            say("upkeep-did: %s %s" % (package, action))
 
     return Display()

@@ -149,7 +149,7 @@ def shares(sizes: Mapping[int, int], most: int) -> list[list[int]]:
     """Things of these sizes (bytes) in at most ``most`` parts that are about as large: the largest first, each to the
     part that has the least. What is small stays together: a session more would take longer than it saves."""
     count = max(1, min(most, sum(sizes.values()) // WORTH_A_SESSION))
-    parts: list[list[int]] = [[] for _ in range(count)]
+    parts: list[list[int]] = [[] for place in range(count)]
     heap = [(0, place) for place in range(count)]
     for one in sorted(sizes, key=lambda key: (-sizes[key], key)):
         has, place = heapq.heappop(heap)

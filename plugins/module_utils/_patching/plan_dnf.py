@@ -80,7 +80,7 @@ def _take(resolved: Resolved, selection: Selection, answer: Mapping[str, Any]) -
         if wanted is None and told["update"] is not None:
             change.update = told["update"]
         resolved.changes.append(change)
-    resolved.refused = [(name, why, reason) for name, why, reason in answer.get("refused", [])]
+    resolved.refused = [(one[0], one[1], one[2]) for one in answer.get("refused", [])]
     resolved.owned = {code_path(path): name for path, name in answer.get("owned", {}).items()}
     resolved.scripts = dict(answer.get("scripts", {}))
     resolved.core = set(answer.get("core", []))

@@ -335,10 +335,10 @@ def _tell(reviewed: Review, result: dict[str, Any], work: _Work, options: Mappin
         if result["state"] == "not_known":
             raise CannotCheck("what would be planned now is not known: %s" % result["reasons"][0])
         if lines:
+            differences = count(len(lines), "difference")
             reviewed.found(
                 "patch.plan.changed", SUBJECT, "high",
-                "The approved plan %s is not what would be done now: %s." % (approved["id"],
-                                                                            count(len(lines), "difference")),
+                "The approved plan %s is not what would be done now: %s." % (approved["id"], differences),
                 lines,
                 "Look at the differences, and approve the plan of now: %s." % plan["id"],
                 {"approved": approved["id"], "now": plan["id"], "differences": lines[:40]},
