@@ -4,18 +4,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 from ..config import Job
-from ..errors import NOT_RUN, UpkeepError
-from ..service.launch import child_environment
+from ..service.launch import begin, why
 from ..store import campaigns, locks, plans
 from .model import PLAN
 
 if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
     from ..config import Config
     from ..running.runner import Plan
     from ..store import Store
@@ -92,37 +91,14 @@ def _limit(config: Config, step: Step) -> str:
 
 def launch(config: Config, step: Step, playbook: str) -> subprocess.Popen[bytes]:
     """Start the process of a step: it outlives us, and records itself. Raises UpkeepError (NOT_RUN)."""
-    words = [sys.executable, "-m", "upkeep", "run", playbook, "--campaign-step", str(step.id)]
-    if config.path is not None:
-        words += ["--config", str(config.path)]
-    folder = config.home / "campaigns"
-    log = folder / f"{step.id}.log"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            return subprocess.Popen(
-                words,
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                start_new_session=True,
-            )
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise UpkeepError(
-            f"the process for the step {step.step} cannot be started",
-            expected=f"room for a process, and for {log}",
-            found=error.strerror or str(error),
-            remedy="see what fills this machine (df -h, free, ps)",
-            exit_code=NOT_RUN,
-        ) from error
+    words = [playbook, "--campaign-step", str(step.id)]
+    return begin(words, config.path, _log(config, step.id), f"the step {step.step}")
+
+
+def _log(config: Config, step: int) -> Path:
+    return config.home / "campaigns" / f"{step}.log"
 
 
 def log_of(config: Config, step: int) -> str:
     """The end of what the process of a step has said, for people."""
-    from ..service.launch import why
-
-    return why(config.home / "campaigns" / f"{step}.log")
+    return why(_log(config, step))

@@ -64,32 +64,8 @@ class Launcher:
 
     def start(self, firing: int, job: str) -> None:
         """Start the process of a firing. Raises UpkeepError (NOT_RUN) when this machine cannot."""
-        words = [sys.executable, "-m", "upkeep", "run", job, "--firing", str(firing)]
-        if self._config_path is not None:
-            words += ["--config", str(self._config_path)]
         log = self._folder / f"{firing}.log"
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            try:
-                child = subprocess.Popen(
-                    words,
-                    env=child_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=descriptor,
-                    stderr=descriptor,
-                    start_new_session=True,
-                )
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise UpkeepError(
-                f"the process for the job {job} cannot be started",
-                expected=f"room for a process, and for {log}",
-                found=error.strerror or str(error),
-                remedy="see what fills this machine (df -h, free, ps)",
-                exit_code=NOT_RUN,
-            ) from error
+        child = begin([job, "--firing", str(firing)], self._config_path, log, f"the job {job}")
         with self._lock:
             self._at_work.add(firing)
         threading.Thread(target=self._follow, args=(firing, child, log), name=f"firing {firing}", daemon=True).start()
@@ -106,10 +82,38 @@ class Launcher:
         self._wake()
 
 
-def child_environment() -> dict[str, str]:
-    """The environment of a process that is to outlive us."""
+def begin(words: list[str], config_path: Path | None, log: Path, what: str) -> subprocess.Popen[bytes]:
+    """Start ``upkeep run WORDS`` as a process that outlives us and writes into a file.
+
+    Raises UpkeepError (NOT_RUN) when this machine cannot; ``what`` is how that calls it.
+    """
+    words = [sys.executable, "-m", "upkeep", "run", *words]
+    if config_path is not None:
+        words += ["--config", str(config_path)]
     # systemd's own are for us: a child that speaks to its socket would be taken for the service.
-    return {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+    environment = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            return subprocess.Popen(
+                words,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                start_new_session=True,
+            )
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UpkeepError(
+            f"the process for {what} cannot be started",
+            expected=f"room for a process, and for {log}",
+            found=error.strerror or str(error),
+            remedy="see what fills this machine (df -h, free, ps)",
+            exit_code=NOT_RUN,
+        ) from error
 
 
 def why(log: Path) -> str:
