@@ -3,9 +3,7 @@
 """What a campaign does next, from how it stands. Pure and total: every state has an answer, each with why.
 
 :func:`decide` gives a run of one step over some hosts, a change of the campaign's own state, or a wait. Whoever carries
-it out keeps :func:`begun` before the run begins, and :func:`after` when it has ended; each in one transaction. Nothing
-else is remembered: after a crash the same call goes on, and a step whose outcome nobody knows is run again (steps are
-idempotent on the host).
+it out keeps what learn.py makes of it. Nothing else is remembered: after a crash the same call goes on.
 
 The rules, in order:
 
@@ -33,11 +31,9 @@ from .model import (
     BACK,
     DONE,
     DRAIN,
-    FAILED,
     FINISHED,
     FORWARD,
     LEFT_OUT,
-    OK,
     OUT,
     PAUSED,
     QUARANTINED,
@@ -49,15 +45,13 @@ from .model import (
     ROLLBACK,
     ROLLED_BACK,
     RUNNING,
-    SETTLED,
     SNAPSHOT,
     STOPPED,
     UNDONE_BY,
     UNDRAINED,
-    UNREACHABLE,
     VERIFIED,
-    RingState,
 )
+from .moves import back_to_quarantine, quarantined, reach, with_hosts, with_ring
 from .rings import next_batch
 
 if TYPE_CHECKING:
@@ -66,18 +60,8 @@ if TYPE_CHECKING:
     from ..calendar.windows import Span
     from .model import Campaign, Host
 
-PAUSES = (0.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Seconds before a step is tried again, by how often it was; the last holds for all further ones."""
-SELDOM = 3600.0
-"""The same for a host whose turn is over, when all of those have passed: nothing waits for it."""
 GIVE_UP = 3
 """Tries after which a snapshot that cannot be removed no longer keeps its host at work; it is tried on."""
-UNKNOWN = 5
-"""Runs without a word about a host after which it counts as one that does not answer."""
-REBOOTS = 3
-"""Reboots of which a host did not come back in time, after which it is quarantined although it answers in between."""
-GATE_AGAIN = 60.0
-"""Seconds after which a gate that failed is tried once more: a moment's trouble is no fault of the patch."""
 MARGIN = 1.25
 """A batch is given this much more than it is expected to take (as jobs are: calendar/decide.py)."""
 USUAL = 60.0
@@ -183,10 +167,10 @@ def next_step(campaign: Campaign, host: Host) -> str | None:
         return _step_back(campaign, host)
     if host.silent_since is not None and host.state in (APPLIED, REBOOTED):
         return "verify"  # whether it has come back, before anything is concluded
-    return next(iter(_left(campaign, host)), None)
+    return next(iter(steps_left(campaign, host)), None)
 
 
-def _left(campaign: Campaign, host: Host) -> tuple[str, ...]:
+def steps_left(campaign: Campaign, host: Host) -> tuple[str, ...]:
     """The steps of its way that a host has still before it."""
     way = campaign.spec.way()
     reached = next((place for place, step in enumerate(way, 1) if REACHES[step] == host.state), 0)
@@ -260,29 +244,29 @@ def _settled(campaign: Campaign, host: Host, now: float) -> Host:
         broken = next((one for one in campaign.hosts if one.cluster == host.cluster and one.failed), None)
         if broken is None:
             return host
-        return _reach(host, LEFT_OUT, now, f"{broken.name} of its group failed: the others are left as they are")
+        return reach(host, LEFT_OUT, now, f"{broken.name} of its group failed: the others are left as they are")
     lost = host.silent_since is not None and now - host.silent_since >= spec.lost_after
     if lost and host.silent_since is not None:
         silent = f"no answer for {shown(now - host.silent_since)}"
         if host.way == RELEASE:
-            return _back_to_quarantine(host, silent)
-        return _quarantined(host, f"{silent}: {host.why}" if host.why else silent, now, lost=True)
+            return back_to_quarantine(host, silent)
+        return quarantined(host, f"{silent}: {host.why}" if host.why else silent, now, lost=True)
     left_over = SNAPSHOT in host.undo and host.tries >= GIVE_UP and DRAIN not in host.undo
     if host.way == RELEASE:
         if host.verified and (not host.undo or left_over):
-            return _reach(replace(host, way=FORWARD), RELEASED, now, host.why)
+            return reach(replace(host, way=FORWARD), RELEASED, now, host.why)
     elif host.way == OUT:
         if not host.undo or left_over:
-            return _reach(host, LEFT_OUT, now, host.why)
+            return reach(host, LEFT_OUT, now, host.why)
     elif host.way == BACK:
         if not spec.rollback and host.state not in (REVERTED, VERIFIED, UNDRAINED):
-            return _quarantined(host, host.why, now)
+            return quarantined(host, host.why, now)
         if host.state in (VERIFIED, UNDRAINED) and (
             not host.undo or (left_over and host.state in (VERIFIED, UNDRAINED))
         ):
-            return _reach(host, ROLLED_BACK, now, host.why)
-    elif not _left(campaign, host) or (_left(campaign, host) == ("cleanup",) and host.tries >= GIVE_UP):
-        return _reach(host, DONE, now, host.why)
+            return reach(host, ROLLED_BACK, now, host.why)
+    elif not steps_left(campaign, host) or (steps_left(campaign, host) == ("cleanup",) and host.tries >= GIVE_UP):
+        return reach(host, DONE, now, host.why)
     return host
 
 
@@ -296,7 +280,7 @@ def _must_stop(campaign: Campaign) -> str:
     for number, ring in enumerate(campaign.spec.rings):
         hosts = [host for host in campaign.hosts if host.ring == number]
         bad = [host for host in hosts if host.failed]
-        is_over = bool(campaign.rings) and campaign.rings[number].over is not None
+        is_over = campaign.ring_states[number].over is not None
         through = [host for host in hosts if not host.settled or (host.state == DONE and not host.failed)]
         if campaign.failures > 0 and bad and not is_over and not through:
             return f"no host of the ring {ring.name} came through"
@@ -305,21 +289,20 @@ def _must_stop(campaign: Campaign) -> str:
 
 def _ahead(campaign: Campaign, now: float, spans: Sequence[Span], frozen: Mapping[str, float]) -> Decision:
     """The next batch, soak or gate; when no host is at work."""
-    rings = campaign.rings or tuple(RingState() for _ in campaign.spec.rings)
-    for number, ring in enumerate(rings):
+    for number, ring in enumerate(campaign.ring_states):
         name = campaign.spec.rings[number].name
         members = [host for host in campaign.hosts if host.ring == number]
         if any(not host.settled for host in members):
             return _begin(campaign, number, now, spans, frozen)
         if ring.over is None:
             changed = replace(ring, over=now)
-            return Become(_with_ring(campaign, rings, number, changed), f"the ring {name} is through")
+            return Become(with_ring(campaign, number, changed), f"the ring {name} is through")
         behind = any(host.ring is not None and host.ring > number and not host.settled for host in campaign.hosts)
         if not behind or ring.gated is not None:
             continue
         well = tuple(host.name for host in members if host.state == DONE and not host.failed)
         if not well:
-            return Become(_with_ring(campaign, rings, number, replace(ring, gated=now)), f"nothing of {name} to watch")
+            return Become(with_ring(campaign, number, replace(ring, gated=now)), f"nothing of {name} to watch")
         soaked = ring.over + campaign.spec.soak_of(number)
         if now < soaked:
             return Wait(soaked, f"the ring {name} soaks")
@@ -370,193 +353,3 @@ def expected(campaign: Campaign, batch: Iterable[Host]) -> float:
     steps = {step: took.get(step, usual.get(step, USUAL)) for step in campaign.spec.way()}
     back = took.get(ROLLBACK, steps.get("apply", USUAL_APPLY)) + steps.get("reboot", 0.0) + steps.get("verify", 0.0)
     return MARGIN * (sum(steps.values()) + (back if campaign.spec.rollback else 0.0))
-
-
-# --- what a run does to the campaign ----------------------------------------------------------------------------------
-
-
-def begun(campaign: Campaign, run: Run) -> Campaign:
-    """How it stands when a run is about to begin: what it may leave behind is written down before."""
-    changed = []
-    for host in _hosts_of(campaign, run.hosts):
-        batch = host.batch if run.batch is None else run.batch
-        undo = host.undo | {run.step} if run.step in UNDONE_BY else host.undo
-        unwell = run.step in ("apply", "reboot", ROLLBACK)
-        applying = host.applying or run.step == "apply"
-        changed.append(replace(host, batch=batch, undo=undo, applying=applying, verified=host.verified and not unwell))
-    return with_hosts(campaign, changed)
-
-
-def after(
-    campaign: Campaign,
-    run: Run,
-    outcomes: Mapping[str, str],
-    now: float,
-    whys: Mapping[str, str] | None = None,
-    could_not_run: str = "",
-) -> Campaign:
-    """How it stands when a run has ended. ``outcomes``: by host; of a host that is not in it nobody knows.
-
-    ``whys``: for hosts that did not succeed, what they said. ``could_not_run``: why the run itself could not be carried
-    out (a playbook that cannot be read): that says nothing of the hosts, and is tried until it can.
-    """
-    whys = whys or {}
-    if could_not_run:
-        hosts = [] if run.gate else _hosts_of(campaign, run.hosts)
-        again = with_hosts(campaign, [_again(host, now, could_not_run) for host in hosts])
-        if run.gate and run.ring is not None:
-            rings = campaign.rings or tuple(RingState() for _ in campaign.spec.rings)
-            waits = replace(rings[run.ring], retry_at=now + GATE_AGAIN)
-            again = replace(_with_ring(campaign, rings, run.ring, waits), why=could_not_run)
-        return again
-    if run.gate:
-        return _after_gate(campaign, run, outcomes, now, whys)
-    changed = []
-    for host in _hosts_of(campaign, run.hosts):
-        outcome = outcomes.get(host.name)
-        why = whys.get(host.name, "") or (f"{run.step}: {outcome}" if outcome in (FAILED, UNREACHABLE) else "")
-        if outcome == OK:
-            changed.append(_succeeded(campaign, host, run.step, now))
-        elif outcome == FAILED:
-            changed.append(_failed(host, run.step, now, why))
-        elif outcome == UNREACHABLE or host.tries + 1 >= UNKNOWN:
-            why = why or f"{run.step}: its outcome is not known"
-            changed.append(_silent(host, run.step, now, why))
-        else:
-            changed.append(_again(host, now, "", PAUSES[min(host.tries, len(PAUSES) - 1)]))
-    return with_hosts(campaign, changed)
-
-
-def _after_gate(
-    campaign: Campaign, run: Run, outcomes: Mapping[str, str], now: float, whys: Mapping[str, str]
-) -> Campaign:
-    assert run.ring is not None
-    rings = campaign.rings or tuple(RingState() for _ in campaign.spec.rings)
-    ring, name = rings[run.ring], campaign.spec.rings[run.ring].name
-    unwell = [host for host in run.hosts if outcomes.get(host) != OK]
-    if not unwell:
-        return replace(_with_ring(campaign, rings, run.ring, replace(ring, gated=now)), why="")
-    unknown = all(host not in outcomes for host in unwell)
-    tries = ring.tries + 1
-    why = f"the gate behind {name}: not well after the soak: {', '.join(unwell[:5])}"
-    if tries < (UNKNOWN if unknown else 2):
-        again = replace(ring, tries=tries, retry_at=now + GATE_AGAIN)
-        return replace(_with_ring(campaign, rings, run.ring, again), why=why)
-    hosts = [
-        replace(host, failed=True, verified=False, why=whys.get(host.name, "not well after the soak"))
-        for host in _hosts_of(campaign, unwell)
-    ]
-    stopped = replace(campaign, ending=STOPPED, why=why)
-    # Should a person let it go on, the others are asked once more.
-    return with_hosts(_with_ring(stopped, rings, run.ring, replace(ring, tries=0, retry_at=0.0)), hosts)
-
-
-def _succeeded(campaign: Campaign, host: Host, step: str, now: float) -> Host:
-    is_probe = host.silent_since is not None and next(iter(_left(campaign, host)), "") != "verify"
-    kept = replace(host, tries=0, retry_at=0.0, silent_since=None)
-    if step in UNDONE_BY.values():
-        undone = frozenset(what for what in host.undo if UNDONE_BY[what] != step)
-        kept = replace(kept, undo=undone)
-        if kept.settled or kept.way in (OUT, RELEASE):
-            return kept
-        if step == UNDONE_BY[DRAIN]:
-            return _reach(kept, UNDRAINED, now, kept.why)
-        return _reach(kept, UNDRAINED, now, kept.why) if kept.way == BACK else _reach(kept, DONE, now, kept.why)
-    if kept.way == RELEASE:
-        return replace(kept, verified=True, lost=False)
-    if step == ROLLBACK:
-        return _reach(kept, REVERTED, now, kept.why)
-    if step == "verify" and kept.way == FORWARD and is_probe:
-        # It has come back. What was under way when it fell silent is done again; how often that was is not forgotten.
-        return replace(kept, tries=host.tries)
-    if step == "verify":
-        return replace(_reach(kept, VERIFIED, now, kept.why), verified=True)
-    return _reach(kept, REACHES[step], now, "")
-
-
-def _failed(host: Host, step: str, now: float, why: str) -> Host:
-    kept = replace(host, silent_since=None, why=why)
-    if step in UNDONE_BY.values():
-        return _again(kept, now, why)
-    if host.way == RELEASE:
-        return _back_to_quarantine(kept, why)
-    if step == ROLLBACK or (step == "verify" and host.way == BACK):
-        return _quarantined(kept, why, now)
-    way = BACK if host.applying else OUT
-    return replace(kept, way=way, failed=True, tries=0, retry_at=0.0)
-
-
-def _silent(host: Host, step: str, now: float, why: str) -> Host:
-    """It did not answer."""
-    if step in UNDONE_BY.values():
-        return _again(host, now, why)
-    if host.way == FORWARD and not host.applying:
-        # Nothing was changed: it is asked once more, for a connection breaks now and then.
-        return _failed(host, step, now, why) if host.tries else _again(host, now, why)
-    if host.way == RELEASE:
-        return _back_to_quarantine(host, why)
-    since = now if host.silent_since is None else host.silent_since
-    tried = _again(replace(host, silent_since=since), now, why)
-    if step == "reboot" and host.silent_since is None and tried.tries >= REBOOTS:
-        return _quarantined(tried, "it did not come back in time from one reboot after another", now)
-    return tried
-
-
-def _again(host: Host, now: float, why: str, pause: float | None = None) -> Host:
-    tries = host.tries + 1
-    wait = PAUSES[min(tries, len(PAUSES) - 1)] if pause is None else pause
-    wait = SELDOM if host.settled and tries > len(PAUSES) else wait
-    return replace(host, tries=tries, retry_at=now + wait, why=why or host.why)
-
-
-def _quarantined(host: Host, why: str, now: float, *, lost: bool = False) -> Host:
-    kept = replace(host, failed=True, lost=lost, verified=False, tries=0, retry_at=0.0, silent_since=None)
-    return _reach(kept, QUARANTINED, now, why)
-
-
-def _back_to_quarantine(host: Host, why: str) -> Host:
-    return replace(
-        host, way=FORWARD, state=QUARANTINED, verified=False, why=why, tries=0, retry_at=0.0, silent_since=None
-    )
-
-
-def _reach(host: Host, state: str, now: float, why: str) -> Host:
-    if state in SETTLED:
-        host = replace(host, silent_since=None)
-        if not host.undo:  # else its undoing goes on as often as before
-            host = replace(host, tries=0, retry_at=0.0)
-    return replace(host, state=state, why=why, times={**host.times, state: now})
-
-
-# --- what a person does -----------------------------------------------------------------------------------------------
-
-
-def release(campaign: Campaign, names: Iterable[str], *, unverified: bool = False) -> Campaign:
-    """Let hosts out of quarantine: verified first, unless a person says that they are well."""
-    hosts = [
-        replace(host, way=RELEASE, verified=unverified, lost=host.lost and not unverified, tries=0, retry_at=0.0)
-        for host in _hosts_of(campaign, names)
-        if host.state == QUARANTINED
-    ]
-    return with_hosts(campaign, hosts)
-
-
-def resumed(campaign: Campaign) -> Campaign:
-    """Let a paused or stopped campaign go on; the failures until now are forgiven."""
-    forgiven = campaign.forgiven + max(0, campaign.failures) if campaign.state == STOPPED else campaign.forgiven
-    return replace(campaign, state=RUNNING, ending="", why="", forgiven=forgiven)
-
-
-def with_hosts(campaign: Campaign, changed: Iterable[Host]) -> Campaign:
-    """The campaign with some of its hosts as they are now."""
-    new = {host.name: host for host in changed}
-    return replace(campaign, hosts=tuple(new.get(host.name, host) for host in campaign.hosts))
-
-
-def _with_ring(campaign: Campaign, rings: tuple[RingState, ...], number: int, ring: RingState) -> Campaign:
-    return replace(campaign, rings=(*rings[:number], ring, *rings[number + 1 :]))
-
-
-def _hosts_of(campaign: Campaign, names: Iterable[str]) -> list[Host]:
-    wanted = set(names)
-    return [host for host in campaign.hosts if host.name in wanted]

@@ -9,42 +9,33 @@ two schedulers and a person at a terminal may look at the same campaign at once.
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
-from .. import inventory
-from ..calendar.windows import Window, united, without
 from ..errors import UpkeepError
 from ..record import record_file
 from ..running import lost
-from ..store import RUNNING, campaigns, plans, runs
+from ..store import RUNNING, campaigns, runs
 from ..store.process import Process, is_gone
-from . import carry, decide, model, rings
+from . import carry, decide, learn, model
+from .times import frozen_hosts, spans_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from subprocess import Popen
 
     from sqlalchemy import Connection, Row
 
-    from ..calendar.windows import Span
     from ..config import Config
-    from ..inventory import Facts
     from ..store import Store
-    from ..store.campaigns import Kept, Step
+    from ..store.campaigns import Step
 
 BEGIN_WITHIN = 30.0
 """Seconds in which a process that was started for a step registers its run; later another one is started. Should the
 first still come, only one of both gets the step."""
 RECORD_WITHIN = 120.0
 """Seconds in which a run of another machine keeps what it found; nothing is learned of it after that."""
-SPANS = 8
-"""Windows that are looked ahead."""
 WORDS = 300
 """Characters of why a host did not succeed."""
 
@@ -127,7 +118,7 @@ class Engine:
         step = campaigns.step_of(connection, claimed) if claimed is not None else None
         if step is None:  # the writers' lock keeps others out: this cannot be
             raise RuntimeError("a step could not be claimed in a transaction of our own")
-        campaigns.save(connection, number, campaign, decide.begun(campaign, run), "", now)
+        campaigns.save(connection, number, campaign, learn.begun(campaign, run), "", now)
         campaigns.launching(connection, step.id, now)
         return step
 
@@ -178,14 +169,14 @@ class Engine:
 
     def _learn(self, step: Step, now: float) -> None:
         with self._store.database.write() as connection:
-            outcomes, whys, told, seconds = _outcomes(connection, step)
+            outcomes, whys, told, seconds = outcomes_of(connection, step)
             kept = campaigns.one(connection, step.campaign)
             if not campaigns.end(connection, step.id, outcomes, told, seconds, now):
                 return  # another process has learned it
             if step.step == model.PLAN:
                 return
             run = decide.Run(step.step, step.hosts, step.ring, "", step.batch, step.gate)
-            campaign = decide.after(kept.campaign, run, outcomes, now, whys, could_not_run=told)
+            campaign = learn.after(kept.campaign, run, outcomes, now, whys, could_not_run=told)
             campaigns.save(connection, step.campaign, kept.campaign, campaign, "", now)
 
 
@@ -197,7 +188,7 @@ def _is_left(row: Row[object], now: float) -> bool:
     return now - (row.finished or 0.0) > RECORD_WITHIN
 
 
-def _outcomes(connection: Connection, step: Step) -> tuple[dict[str, str], dict[str, str], str, float | None]:
+def outcomes_of(connection: Connection, step: Step) -> tuple[dict[str, str], dict[str, str], str, float | None]:
     """How each host came through, why not, why the run told nothing of any host ("": it did), and how long it took."""
     row = runs.by_id(connection, step.run or "")
     if row is None:
@@ -219,159 +210,3 @@ def _outcomes(connection: Connection, step: Step) -> tuple[dict[str, str], dict[
     whole = all(outcomes.get(host) == model.OK for host in step.hosts)
     took = row.finished - row.started if whole and row.finished is not None else None
     return outcomes, whys, "", took
-
-
-# --- the calendar -----------------------------------------------------------------------------------------------------
-
-
-def _zone(config: Config, spec: model.Spec) -> ZoneInfo:
-    return ZoneInfo(spec.time_zone) if spec.time_zone else config.time_zone
-
-
-def spans_of(config: Config, spec: model.Spec, now: float) -> list[Span]:
-    """When a campaign's batches may be at work, from now on."""
-    windows = [Window.parse(text) for text in spec.windows]
-    open_ = united(windows, now, _zone(config, spec)) if windows else iter([(now, math.inf)])
-    concerned = [freeze for freeze in config.freezes if freeze.concerns(spec.name)]
-    stops = [(one.start, one.end) for one in concerned if not one.hosts]
-    return list(itertools.islice(without(open_, stops), SPANS))
-
-
-def frozen_hosts(config: Config, spec: model.Spec, now: float) -> dict[str, float]:
-    """Hosts that are frozen now, or will be before a batch would be over (a step's time limit), and until when."""
-    frozen: dict[str, float] = {}
-    for freeze in config.freezes:
-        soon = freeze.start <= now + (spec.time_limit or 0.0) and now < freeze.end
-        if freeze.hosts and soon and freeze.concerns(spec.name):
-            sources = spec.inventory or config.inventory_of(None)
-            for host in matching(sources, ",".join(freeze.hosts)):
-                frozen[host] = max(frozen.get(host, 0.0), freeze.end)
-    return frozen
-
-
-def matching(sources: Sequence[str], pattern: str) -> list[str]:
-    """The hosts of a pattern that the inventory knows; none when it knows none of it."""
-    try:
-        return inventory.check_limit(sources, pattern, strict=False)
-    except UpkeepError:
-        return []
-
-
-# --- its plan ---------------------------------------------------------------------------------------------------------
-
-
-def host_names(config: Config, spec: model.Spec) -> list[str]:
-    """The hosts of a campaign, in the inventory's order. Raises UpkeepError (WRONG_USE)."""
-    sources = spec.inventory or config.inventory_of(None)
-    inventory.check_sources(sources)
-    return inventory.check_limit(sources, spec.hosts)
-
-
-def begin_plan(store: Store, spec: model.Spec, hosts: Sequence[str], actor: str, now: float) -> tuple[int, Step]:
-    """Register a campaign, and claim the run that plans its hosts."""
-    with store.database.write() as connection:
-        under_way = campaigns.started(connection, spec.name)
-        if under_way is not None:
-            state = campaigns.one(connection, under_way).campaign.state
-            raise UpkeepError(
-                f"the campaign {spec.name} is {state} already",
-                expected="one that is over, or was not started",
-                found=f"campaign {under_way}",
-                remedy=f"upkeep campaign status {spec.name}; to end it: upkeep campaign abort {spec.name}",
-            )
-        number = campaigns.create(connection, spec, actor, now)
-        claimed = campaigns.claim(connection, number, model.PLAN, hosts, now)
-        step = campaigns.step_of(connection, claimed) if claimed is not None else None
-        assert step is not None
-        campaigns.launching(connection, step.id, now)
-        return number, step
-
-
-def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: float) -> Kept:
-    """Make rings of what the run has planned. Raises UpkeepError when nothing was planned, or the rings do not fit."""
-    with store.database.write() as connection:
-        kept = campaigns.one(connection, number)
-        spec = kept.campaign.spec
-        (step,) = (one for one in campaigns.steps(connection, number) if one.step == model.PLAN)
-        run = runs.by_id(connection, step.run or "")
-        found = plans.of_run(connection, run.number, carry.SUBJECT) if run is not None else {}
-        told = _outcomes(connection, step)
-        chosen = [host for host in step.hosts if host in found and is_something(found[host].plan)]
-        try:
-            places = rings.assign(spec, chosen, facts.matched, facts.variables)
-        except rings.WrongRingsError as error:
-            raise UpkeepError(
-                f"the rings of the campaign {spec.name} do not fit its inventory",
-                expected="each host in one ring, and each group's order kept by the rings",
-                found=str(error),
-                remedy=f"correct campaigns.{spec.name} in {config.path}; then plan it again",
-            ) from error
-        hosts = [_host(host, places.get(host), found.get(host), told[0], told[1], now) for host in step.hosts]
-        hosts.sort(key=lambda host: (host.ring is None, host.ring or 0, host.place, host.name))
-        hosts = [replace(host, place=place) for place, host in enumerate(hosts)]
-        campaigns.planned(
-            connection,
-            number,
-            hosts,
-            {host: plan.run for host, plan in found.items()},
-            model.digest(spec, tuple(hosts)),
-            now,
-        )
-        return campaigns.one(connection, number)
-
-
-def is_something(plan: Mapping[str, object]) -> bool:
-    """Whether a plan changes packages."""
-    return bool(plan.get("packages"))
-
-
-def _host(
-    name: str,
-    place: rings.Place | None,
-    plan: plans.Plan | None,
-    outcomes: Mapping[str, str],
-    whys: Mapping[str, str],
-    now: float,
-) -> model.Host:
-    if plan is None:
-        state = outcomes.get(name, "")
-        why = whys.get(name) or {model.UNREACHABLE: "it cannot be reached", model.FAILED: "its plan failed"}.get(
-            state, "its run gave no plan"
-        )
-        return model.Host(name, state=model.LEFT_OUT, why=f"not planned: {why}", times={model.LEFT_OUT: now})
-    planned = plan.plan
-    given = planned.get("seconds")
-    seconds = {
-        key: float(value)
-        for key, value in (given.items() if isinstance(given, dict) else ())
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e6
-    }
-    reboot = planned.get("reboot")
-    needed = isinstance(reboot, dict) and reboot.get("needed") is True
-    host = model.Host(name, plan=plan.id, seconds=seconds, reboot=needed)
-    if not is_something(planned) and needed:
-        # Without packages nothing is prepared on it that its health could be compared with, and nothing leads back.
-        why = "no package is to be changed, but a reboot is due: that is not done by a campaign"
-        return replace(host, state=model.LEFT_OUT, why=why, times={model.LEFT_OUT: now})
-    if not is_something(planned):
-        return replace(host, state=model.DONE, why="there is nothing to do", times={model.DONE: now})
-    if place is None or place.ring is None:
-        return replace(host, state=model.LEFT_OUT, why="no ring has it", times={model.LEFT_OUT: now})
-    return replace(host, ring=place.ring, place=place.place, cluster=place.cluster, times={model.PLANNED: now})
-
-
-def changed_since(connection: Connection, kept: Kept, spec: model.Spec) -> list[str]:
-    """What is not as it was when the campaign was planned: lines for a person, none when all is."""
-    lines = []
-    was, is_now = kept.campaign.spec.as_json(), spec.as_json()
-    lines += [f"{name} in upkeep.yml is another" for name in is_now if was.get(name) != is_now[name]]
-    if model.digest(kept.campaign.spec, kept.campaign.hosts) != kept.digest:
-        lines.append("what the store holds is not what its digest stands for")
-    members = {host.name: host.plan for host in kept.campaign.hosts if host.ring is not None}
-    newest = plans.newest(connection, members, carry.SUBJECT)
-    for host, plan in sorted(members.items()):
-        if host not in newest:
-            lines.append(f"{host}: its plan is not in the store any more")
-        elif newest[host].id != plan:
-            lines.append(f"{host}: planned anew by run {newest[host].run}: {newest[host].summary}")
-    return lines

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from ..durations import shown
 from ..store import campaigns
-from . import engine, model
+from . import model
 from .decide import GIVE_UP, Wait, decide, next_step
+from .times import spans_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -77,7 +78,7 @@ def _stopped(review: Review, config: Config, kept: Kept, now: float) -> None:
         )
     if campaign.state != model.RUNNING or campaign.ending:
         return
-    decision = decide(campaign, now, engine.spans_of(config, campaign.spec, now), {})
+    decision = decide(campaign, now, spans_of(config, campaign.spec, now), {})
     if isinstance(decision, Wait) and decision.stuck:
         stuck = [host for host in campaign.hosts if host.at_work and host.tries >= GIVE_UP]
         review.found(

@@ -295,6 +295,11 @@ class Campaign:
     """The longest that each step has taken, in seconds, of all batches so far."""
 
     @property
+    def ring_states(self) -> tuple[RingState, ...]:
+        """How far each ring is, also when nothing of it has begun."""
+        return self.rings or tuple(RingState() for _ in self.spec.rings)
+
+    @property
     def allowed(self) -> int:
         """How many hosts may fail."""
         return self.spec.max_failures.at_most(sum(host.ring is not None for host in self.hosts))

@@ -13,7 +13,8 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 from .. import moments, render
 from ..durations import shown
 from ..store import campaigns, plans
-from . import decide, engine, model, rings
+from . import decide, model, rings
+from .times import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,7 +161,7 @@ def _how(out: Any, config: Config, kept: Kept, batches: Sequence[tuple[int, list
         parts.append(f"batches begin within {' or '.join(spec.windows)}")
     out.print(render.text("; ".join(parts) + "."))
     longest = max((decide.expected(campaign, [by_name[name] for name in names]) for _, names in batches), default=0.0)
-    spans = engine.spans_of(config, spec, time.time())
+    spans = spans_of(config, spec, time.time())
     if batches and spec.windows and not any(end - start >= longest for start, end in spans):
         out.print(render.text(f"No window has room for a batch, its way back included: {shown(longest)}.", "yellow"))
 
@@ -266,7 +267,7 @@ def _host_why(campaign: model.Campaign, host: model.Host) -> str:
 
 def _next(config: Config, kept: Kept, now: float) -> str:
     """What comes next, as far as it can be told without asking hosts."""
-    decision = decide.decide(kept.campaign, now, engine.spans_of(config, kept.campaign.spec, now), {})
+    decision = decide.decide(kept.campaign, now, spans_of(config, kept.campaign.spec, now), {})
     if isinstance(decision, decide.Run):
         return f"{decision.step} on {_named(decision.hosts)}"
     if isinstance(decision, decide.Become):

@@ -139,7 +139,7 @@ def _say(line: str) -> None:
 
 def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
     from .. import inventory
-    from ..campaign import drive, engine, model, rings
+    from ..campaign import drive, model, planning, rings
     from ..store import campaigns
     from .run import actor
 
@@ -147,7 +147,7 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
     sources = spec.inventory or config.inventory_of(None)
     by_variable = any(one.order_by for one in spec.one_at_a_time)
     try:
-        hosts = engine.host_names(config, spec)
+        hosts = planning.host_names(config, spec)
         facts = inventory.facts_of(sources, rings.patterns(spec), variables=by_variable)
     except UpkeepError as error:
         # Its patterns come from the file, not from an option.
@@ -155,10 +155,10 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
         error.remedy = error.remedy.replace("correct --limit", f"correct campaigns.{spec.name} in {config.path}")
         raise
     store.check_writable()
-    number, step = engine.begin_plan(store, spec, hosts, actor(), time.time())
+    number, step = planning.begin_plan(store, spec, hosts, actor(), time.time())
     said = drive.plan(store, config, number, step, _say)
     try:
-        kept = engine.keep_plan(store, config, number, facts, time.time())
+        kept = planning.keep_plan(store, config, number, facts, time.time())
     except UpkeepError:
         with store.database.write() as connection:
             campaigns.forget(connection, number)
@@ -182,7 +182,7 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _approve(config: Config, store: Store, arguments: argparse.Namespace) -> int:
-    from ..campaign import engine, model, show
+    from ..campaign import model, planning, show
     from ..store import campaigns
     from .run import actor
 
@@ -192,7 +192,7 @@ def _approve(config: Config, store: Store, arguments: argparse.Namespace) -> int
     spec = _spec(config, kept.name)
     with store.database.write() as connection:
         kept = campaigns.one(connection, kept.number)
-        _refuse_changed(kept, engine.changed_since(connection, kept, spec))
+        _refuse_changed(kept, planning.changed_since(connection, kept, spec))
         campaigns.set_approved(connection, kept.number, actor(), " ".join(arguments.words), time.time())
         kept = campaigns.one(connection, kept.number)
     if arguments.json:
@@ -213,7 +213,7 @@ def _refuse_changed(kept: Kept, changed: list[str]) -> None:
 
 
 def _start(config: Config, store: Store, arguments: argparse.Namespace) -> int:
-    from ..campaign import engine, model
+    from ..campaign import model, planning
     from ..store import campaigns
     from .run import actor
 
@@ -229,7 +229,7 @@ def _start(config: Config, store: Store, arguments: argparse.Namespace) -> int:
         kept = campaigns.one(connection, kept.number)
         if kept.campaign.state != model.WAITS:
             raise _refused(kept, "one that was not started", f"upkeep campaign status {kept.name}")
-        _refuse_changed(kept, engine.changed_since(connection, kept, spec))
+        _refuse_changed(kept, planning.changed_since(connection, kept, spec))
         if spec.approve and kept.approved is None:
             raise UpkeepError(
                 f"the campaign {kept.name} is not approved",
@@ -245,7 +245,7 @@ def _start(config: Config, store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _resume(config: Config, store: Store, arguments: argparse.Namespace) -> int:
-    from ..campaign import decide, model
+    from ..campaign import learn, model
     from ..store import campaigns
     from .run import actor
 
@@ -258,7 +258,7 @@ def _resume(config: Config, store: Store, arguments: argparse.Namespace) -> int:
         kept = campaigns.one(connection, kept.number)
         was = kept.campaign
         if was.state in (model.PAUSED, model.STOPPED) or was.ending == model.PAUSED:
-            campaigns.save(connection, kept.number, was, decide.resumed(was), actor(), time.time())
+            campaigns.save(connection, kept.number, was, learn.resumed(was), actor(), time.time())
     return _go_on(config, store, arguments, kept)
 
 
@@ -359,7 +359,7 @@ def _told(store: Store, arguments: argparse.Namespace, kept: Kept, said: str) ->
 
 
 def _release(config: Config, store: Store, arguments: argparse.Namespace) -> int:
-    from ..campaign import decide, model
+    from ..campaign import learn, model
     from ..store import audit, campaigns
     from .run import actor
 
@@ -378,7 +378,7 @@ def _release(config: Config, store: Store, arguments: argparse.Namespace) -> int
     with store.database.write() as connection:
         kept = campaigns.one(connection, kept.number)
         now = time.time()
-        released = decide.release(kept.campaign, arguments.words, unverified=arguments.unverified)
+        released = learn.release(kept.campaign, arguments.words, unverified=arguments.unverified)
         campaigns.save(connection, kept.number, kept.campaign, released, actor(), now)
         detail = {"name": kept.name, "hosts": arguments.words, "unverified": arguments.unverified}
         audit.write(connection, actor(), "campaign.released", f"campaign {kept.number}", detail, now)

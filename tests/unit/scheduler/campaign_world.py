@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from upkeep.campaign import decide as deciding
+from upkeep.campaign import learn
 from upkeep.campaign.model import (
     ABORTED,
     DRAIN,
@@ -101,18 +102,18 @@ class World:
         if what == "pause" and campaign.state == RUNNING and not campaign.ending:
             self.campaign = replace(campaign, ending=PAUSED, why="somebody wants it")
         elif what == "resume" and campaign.state in (PAUSED, STOPPED):
-            self.campaign = deciding.resumed(campaign)
+            self.campaign = learn.resumed(campaign)
         elif what == "abort" and campaign.state == RUNNING and self.random.random() < 0.2:
             self.campaign = replace(campaign, ending=ABORTED, why="somebody wants it")
         elif what == "release":
             held = [host.name for host in campaign.hosts if host.state == QUARANTINED]
             if held:
-                self.campaign = deciding.release(campaign, [self.random.choice(held)])
+                self.campaign = learn.release(campaign, [self.random.choice(held)])
 
     def _carry_out(self, run: deciding.Run) -> None:
         hosts = {host.name: host for host in self.campaign.hosts}
         self._judge(run, [hosts[name] for name in run.hosts])
-        self.campaign = deciding.begun(self.campaign, run)
+        self.campaign = learn.begun(self.campaign, run)
         self.steps.append((self.now, run.step, run.hosts))
         if self._crashes():  # the process never began
             self._learn(run, {})
@@ -126,7 +127,7 @@ class World:
         self._learn(run, outcomes)
 
     def _learn(self, run: deciding.Run, outcomes: Mapping[str, str]) -> None:
-        self.campaign = deciding.after(self.campaign, run, outcomes, self.now)
+        self.campaign = learn.after(self.campaign, run, outcomes, self.now)
         by_name = {host.name: host for host in self.campaign.hosts}
         # The ledger: nothing is out of service, and no snapshot there, without a row that says so.
         assert all(DRAIN in by_name[name].undo for name in self.drained), "drained without an undo row"

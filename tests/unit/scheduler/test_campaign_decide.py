@@ -16,13 +16,11 @@ from upkeep.campaign.decide import (
     Decision,
     Run,
     Wait,
-    after,
-    begun,
     decide,
     expected,
     next_step,
-    release,
 )
+from upkeep.campaign.learn import after, begun, release
 from upkeep.campaign.model import (
     APPLIED,
     DRAIN,

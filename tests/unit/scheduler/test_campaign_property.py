@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.unit.scheduler.campaign_world import ENDLESS, Chances, World, fleet
 from upkeep.campaign import decide as deciding
+from upkeep.campaign import learn
 from upkeep.campaign.model import (
     ABORTED,
     DONE,
@@ -77,11 +78,12 @@ def calm(world: World) -> None:
     for _ in range(3000):
         decision = world.turn()
         campaign = world.campaign
-        # What is tried for ever: the snapshot of a host that never answers again.
-        left = [host for host in campaign.hosts if host.name not in world.dead and deciding.next_step(campaign, host)]
+        # What is tried for ever: the snapshot of a host that never answers again, once its turn is over.
+        ever = {host.name for host in campaign.hosts if host.name in world.dead and host.settled}
+        left = [host for host in campaign.hosts if host.name not in ever and deciding.next_step(campaign, host)]
         if isinstance(decision, deciding.Wait) and campaign.state != RUNNING:
             if campaign.state in (PAUSED, STOPPED):
-                world.campaign = deciding.resumed(campaign)
+                world.campaign = learn.resumed(campaign)
             elif not left:
                 return
     hosts = [(host.name, host.state, host.way, host.why, sorted(host.undo)) for host in world.campaign.hosts]

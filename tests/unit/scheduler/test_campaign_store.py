@@ -15,8 +15,9 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 from tests.unit.scheduler.campaign_world import fleet
 from upkeep.campaign import look, model
-from upkeep.campaign.engine import _host, changed_since, is_something, spans_of
 from upkeep.campaign.model import DRAIN, QUARANTINED, RUNNING, SNAPSHOT, STOPPED, Campaign, Ring, RingState, Spec
+from upkeep.campaign.planning import _host, changed_since, is_something
+from upkeep.campaign.times import spans_of
 from upkeep.config import Config
 from upkeep.config_file import read
 from upkeep.errors import UpkeepError
