@@ -8,64 +8,96 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: traffic_drain
-short_description: Take a server out of a load balancer while it is worked on, and back
+short_description: Take a server out of the traffic while it is worked on, and back
 version_added: 0.1.0
 description:
-  - Drains a server in HAProxy over its admin socket, and waits until its sessions have ended; or takes it back, and
-    waits until HAProxy finds it up. Tried with HAProxy 2.6.12.
-  - It runs on the host of the balancer, as a rule delegated there, and never needs the server that is worked on.
-  - The last server of a backend is not drained unless O(allow_last). Then nothing is done in any backend.
-  - Maintenance that somebody else began counts as drained, and is not ended unless O(end_maintenance).
+  - Drains a server, and waits until nothing is left on it; or takes it back, and waits until it is up. What was asked
+    for is seen to be so by reading again.
+  - V(haproxy) does so over HAProxy's admin socket, on the host of the balancer (delegate it there). Tried with 2.6.12.
+  - V(command) does so by programs of your own, on the machine that it is delegated to.
+  - It never needs the server that is worked on to be drained.
 author:
   - Upkeep contributors (@upkeep)
 options:
   kind:
-    description: What balances the traffic.
+    description: What sends the traffic. An option that only other kinds have is refused.
     type: str
-    choices: [haproxy]
+    choices: [haproxy, command]
     default: haproxy
   state:
-    description: Whether the server shall get no new sessions and have none left, or shall be back and up.
+    description: Whether the server shall get nothing new and have nothing left, or shall be back and up.
     type: str
     choices: [drained, active]
     required: true
   server:
-    description: The name of the server, as HAProxy has it.
+    description:
+      - The name of the server, as HAProxy has it. With O(kind=command), what the findings call it.
     type: str
     required: true
-  backends:
-    description: The backends in which it is drained or taken back. None given, all that hold a server of that name.
-    type: list
-    elements: str
-    default: []
-  socket:
-    description: The admin socket of HAProxy (C(stats socket PATH level admin)).
-    type: path
-    default: /run/haproxy/admin.sock
   timeout:
-    description: Seconds to wait for the sessions to end, or for the server to be up.
+    description: Seconds to wait until it is drained, or up.
     type: int
     default: 300
   on_timeout:
     description:
-      - What to do when sessions are left after O(timeout) - fail, or go on with a finding that says how many. The
-        server stays drained in both cases.
+      - What to do when it is not drained after O(timeout) - fail, or go on with a finding that says what is left. It
+        stays drained, as far as it is, in both cases.
     type: str
     choices: [fail, continue]
     default: fail
+  step_timeout:
+    description: Seconds that each program may take. For O(kind=command).
+    type: int
+    default: 60
+  backends:
+    description:
+      - The backends in which it is drained or taken back. None given, all that hold a server of that name.
+        For O(kind=haproxy).
+    type: list
+    elements: str
+    default: []
+  socket:
+    description: The admin socket of HAProxy (C(stats socket PATH level admin)). For O(kind=haproxy).
+    type: path
+    default: /run/haproxy/admin.sock
   allow_last:
-    description: Whether the last server that a backend has may be drained.
+    description:
+      - Whether the last server that a backend has may be drained. Otherwise nothing is done in any backend.
+        For O(kind=haproxy).
     type: bool
     default: false
   end_maintenance:
-    description: Whether O(state=active) also ends the maintenance that somebody else began.
+    description:
+      - Whether O(state=active) also ends the maintenance that somebody else began. It counts as drained, and is
+        otherwise left alone. For O(kind=haproxy).
     type: bool
     default: false
+  drain_command:
+    description:
+      - A program and its arguments that drain the server; there is no shell. It ends with 0. For O(kind=command), with
+        O(state=drained).
+    type: list
+    elements: str
+    default: []
+  active_command:
+    description: As O(drain_command), to take the server back. For O(kind=command), with O(state=active).
+    type: list
+    elements: str
+    default: []
+  check_command:
+    description:
+      - A program and its arguments that change nothing and whose exit code says how it is. For O(kind=command).
+      - It ends with V(0) when the server is drained and nothing is left on it, with V(3) when it is back and up, with
+        V(4) when it was drained and something is left on it, with V(5) when it was taken back and is not up yet. With
+        any other code how it is is not known, and nothing is done. V(1) and V(2) are how broken programs end.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Can run in check mode and tell what it would do without changing anything.
     support: full
-    details: It does not wait then.
+    details: It does not wait then. O(check_command) is run.
   diff_mode:
     description: Shows what it changed, or would change, in diff mode.
     support: full
@@ -73,9 +105,11 @@ attributes:
     description: The hosts that it works on.
     platforms: posix
     support: full
-    details: Linux with Python 3.8 or newer, and HAProxy 1.8 or newer.
+    details: Linux with Python 3.8 or newer. HAProxy 1.8 or newer.
 notes:
   - HAProxy forgets a drain when it is reloaded or restarted, unless it is configured to load the state of its servers.
+  - Secrets of your programs do not belong into their arguments, which others see. Hand them on by the keyword
+    C(environment) of the task.
 seealso:
   - module: upkeep.maintenance.monitoring_silence
 """
@@ -95,11 +129,22 @@ EXAMPLES = r"""
     server: "{{ inventory_hostname }}"
   delegate_to: lb1
   become: true
+
+- name: Out of a balancer that we have programs for
+  upkeep.maintenance.traffic_drain:
+    kind: command
+    state: drained
+    server: "{{ inventory_hostname }}"
+    drain_command: [/usr/local/bin/pool, disable, "{{ inventory_hostname }}"]
+    check_command: [/usr/local/bin/pool-state, "{{ inventory_hostname }}"]
+  environment:
+    POOL_TOKEN: "{{ pool_token }}"
+  delegate_to: localhost
 """
 
 RETURN = r"""
 servers:
-  description: The servers of that name, a backend each, as they are in the end.
+  description: The servers of that name, as they are in the end; of HAProxy, one for each backend.
   returned: always
   type: list
   elements: dict

@@ -227,3 +227,5 @@ def test_by_ansible(balancer: Balancer) -> None:
     gone = run(server="web9")
     assert gone["failed"] and gone["findings"][0]["check"] == "patch.drain.failed"
     assert run(state="active")["changed"] and balancer.status("shop/web1") == "UP"
+    other = run(check_command=["/bin/true"])
+    assert other["failed"] and "check_command is an option of kind command" in other["msg"]

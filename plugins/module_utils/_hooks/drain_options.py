@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from .option_kinds import foreign
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,24 +17,59 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 
 SPEC: dict[str, Any] = {
-    "kind": {"type": "str", "choices": ["haproxy"], "default": "haproxy"},
+    "kind": {"type": "str", "choices": ["haproxy", "command"], "default": "haproxy"},
     "state": {"type": "str", "choices": ["drained", "active"], "required": True},
     "server": {"type": "str", "required": True},
-    "backends": {"type": "list", "elements": "str", "default": []},
-    "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
     "timeout": {"type": "int", "default": 300},
     "on_timeout": {"type": "str", "choices": ["fail", "continue"], "default": "fail"},
+    "step_timeout": {"type": "int", "default": 60},
+    "backends": {"type": "list", "elements": "str", "default": []},
+    "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
     "allow_last": {"type": "bool", "default": False},
     "end_maintenance": {"type": "bool", "default": False},
+    "drain_command": {"type": "list", "elements": "str", "default": []},
+    "active_command": {"type": "list", "elements": "str", "default": []},
+    "check_command": {"type": "list", "elements": "str", "default": []},
 }
+
+_ONLY = {
+    "step_timeout": ("command",),
+    "backends": ("haproxy",),
+    "socket": ("haproxy",),
+    "allow_last": ("haproxy",),
+    "end_maintenance": ("haproxy",),
+    "drain_command": ("command",),
+    "active_command": ("command",),
+    "check_command": ("command",),
+}
+"""The kinds that an option belongs to; one that is not here belongs to all."""
 
 
 def errors_of(options: Mapping[str, Any]) -> list[str]:
     """What is wrong with options that have their types: a sentence each."""
-    errors = []
+    errors = foreign(options, SPEC, _ONLY)
     for what, name in [("server", options["server"]), *(("backends", one) for one in options["backends"])]:
         if not _NAME.fullmatch(name):
             errors.append("%s: a name is made of letters, digits and any of - _ . :, this is %r" % (what, name[:60]))
     if not 0 <= options["timeout"] <= 86400:
         errors.append("timeout is 0 to 86400 seconds, this is %d" % options["timeout"])
+    if not 1 <= options["step_timeout"] <= 3600:
+        errors.append("step_timeout is 1 to 3600 seconds, this is %d" % options["step_timeout"])
+    if options["kind"] == "command":
+        errors += _command_errors(options)
+    return errors
+
+
+def _command_errors(options: Mapping[str, Any]) -> list[str]:
+    errors = []
+    change = "drain_command" if options["state"] == "drained" else "active_command"
+    for name in (change, "check_command"):
+        if not options[name]:
+            errors.append("kind command with state %s needs %s: a program and its arguments" % (options["state"], name))
+    for name in ("drain_command", "active_command", "check_command"):
+        argv = options[name]
+        if argv and not argv[0]:
+            errors.append("%s begins with the path of a program" % name)
+        if any("\0" in one for one in argv):
+            errors.append("%s holds a NUL character" % name)
     return errors

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+
+from .option_kinds import CONTROL, login_errors, url_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,6 @@ SPEC: dict[str, Any] = {
     "timeout": {"type": "int", "default": 15},
 }
 
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
 _EVERYTHING = ("", ".*", ".+", "^.*$", "^.+$")
 
 
@@ -55,38 +55,14 @@ def errors_of(options: Mapping[str, Any], now: float) -> list[str]:
     errors = []
     if not KEY.fullmatch(options["key"]):
         errors.append("key is up to 120 letters, digits and any of . _ : / @ -, and begins with a letter or a digit")
-    errors += _url_errors(options["url"])
+    errors += url_errors("url", options["url"]) + login_errors(options)
     if not 1 <= options["timeout"] <= 300:
         errors.append("timeout is 1 to 300 seconds, this is %d" % options["timeout"])
-    if options["password"] is not None and not options["user"]:
-        errors.append("a password needs a user")
-    if options["user"] and options["token"]:
-        errors.append("which of the two counts: user, or token? Give one of them")
-    for name in ("user", "password", "token", "comment"):
-        if options[name] and _CONTROL.search(options[name]):
-            errors.append("%s holds a line feed or another control character" % name)
-    if options["user"] and ":" in options["user"]:
-        errors.append("user holds a colon, which Basic authentication cannot carry")
-    if options["client_key"] and not options["client_cert"]:
-        errors.append("client_key needs a client_cert")
+    if CONTROL.search(options["comment"]):
+        errors.append("comment holds a line feed or another control character")
     if options["state"] == "present":
         errors += _time_errors(options, now) + _matcher_errors(options["matchers"])
     return errors
-
-
-def _url_errors(url: str) -> list[str]:
-    try:
-        parts = urlsplit(url)
-        _port = parts.port
-    except ValueError as error:
-        return ["url makes no sense: %s" % error]
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return ["url begins with http:// or https:// and names a host"]
-    if parts.username is not None or parts.password is not None:
-        return ["url is logged, so no user and password in it: give user and password"]
-    if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", url):
-        return ["url is where the server's pages begin: no query, no fragment, no white space"]
-    return []
 
 
 def _time_errors(options: Mapping[str, Any], now: float) -> list[str]:
@@ -107,7 +83,7 @@ def _matcher_errors(matchers: list[dict[str, Any]]) -> list[str]:
         return ["matchers says which alerts are silenced: at least one"]
     errors = []
     for matcher in matchers:
-        if not matcher["name"].strip() or _CONTROL.search(matcher["name"] + matcher["value"]):
+        if not matcher["name"].strip() or CONTROL.search(matcher["name"] + matcher["value"]):
             errors.append("the name of a matcher is a label, and neither name nor value holds control characters")
     if len({identity(matcher) for matcher in matchers}) != len(matchers):
         errors.append("a matcher stands there twice")
