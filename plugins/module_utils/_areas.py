@@ -27,7 +27,7 @@ AREAS: dict[str, tuple[dict[str, Any], Callable[[Host, dict[str, Any]], dict[str
 }
 
 _ALWAYS = ("findings", "coverage", "not_applicable")
-_CONTRACT = (*_ALWAYS, "proofs")
+_CONTRACT = (*_ALWAYS, "proofs", "plans", "states")
 
 
 def review_areas(host: Host, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Upkeep contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The contract between modules and tickets: findings, coverage, proofs, skips.
+"""The contract between modules and the store: findings, coverage, proofs, plans, states, skips.
 
 A module of the collection collects what it saw in a :class:`Review` and returns ``review.result()`` beside what is
 particular to it. Whoever reads a result (the callback plugin, the harvest) checks it with :func:`contract_errors`.
@@ -57,6 +57,13 @@ PLAN_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[0-9a-f]{8,64}")
 """The identity of a plan, made from what it does: to be matched in full."""
 PLAN_LIMIT = 1_000_000
 """Characters of a plan, as text: some 3,000 packages. A larger one is dropped and says so."""
+
+STATE_KEYS = ("kind", "subject", "data")
+"""What the record of a state is made of, in the order in which :func:`state` takes it."""
+STATE_KIND = re.compile(r"[a-z][a-z0-9_]{0,49}")
+"""What a state tells of (``patches``): to be matched in full. The store has one keeper for each kind that it knows."""
+STATE_LIMIT = 1_000_000
+"""Characters of a state, as text: some 3,000 pending packages. A larger one is dropped and says so."""
 
 # A line feed and a tab are no more than white space.
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -351,6 +358,42 @@ def plan_errors(candidate: Any) -> list[str]:
     return errors
 
 
+def state(kind: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """How something on a host stands, for whoever keeps its history: cut and clean as a finding is.
+
+    ``kind`` says what is told of (``patches``) and with it who keeps it, ``subject`` which one there is (``os``), and
+    ``data`` is all that is true of it now: what an earlier state had and this one lacks is not so any more. Of one
+    beyond STATE_LIMIT only that is told, under the name ``dropped``: nothing is known then.
+
+    Raises ValueError as :func:`finding` does.
+    """
+    made = {"kind": kind, "subject": clean_line(subject, SUBJECT_LIMIT), "data": plain(dict(data))}
+    if len(str(made["data"])) > STATE_LIMIT:
+        made["data"] = {"dropped": "the state is larger than %d characters" % STATE_LIMIT}
+    errors = state_errors(made)
+    if errors:
+        raise ValueError("; ".join(errors))
+    return made
+
+
+def remade_state(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """A state that somebody else made and :func:`state_errors` lets pass, as :func:`remade`."""
+    return state(*(candidate[key] for key in STATE_KEYS))
+
+
+def state_errors(candidate: Any) -> list[str]:
+    """What is wrong with a state that somebody else made, as :func:`contract_errors`. Its data are not looked at."""
+    if not isinstance(candidate, dict):
+        return ["a state is a dictionary, this is %s" % _shown(candidate)]
+    errors = _text_errors(candidate, ("kind", "subject"))
+    kind = candidate.get("kind")
+    if isinstance(kind, str) and kind.strip() and not STATE_KIND.fullmatch(kind):
+        errors.append("kind is a word in lower case, this is %s" % _shown(kind))
+    if not isinstance(candidate.get("data"), dict):
+        errors.append("data is a dictionary, this is %s" % _shown(candidate.get("data")))
+    return errors
+
+
 def _bounded(facts: dict[str, Any]) -> dict[str, Any]:
     """Facts within FACTS_LIMIT: an auditor who cannot have the longest of them still has the others."""
     sizes = {key: len(key) + len(str(value)) for key, value in facts.items()}
@@ -424,7 +467,7 @@ def _shown(value: Any) -> str:
 
 
 class Review:
-    """What one area saw of one host: findings, coverage, proofs, and the checks that were skipped with the reason.
+    """What one area saw of one host: findings, coverage, proofs, plans, states, and what was skipped with the reason.
 
     ``area`` is the first part of the names of its checks. A check runs inside :meth:`check`::
 
@@ -440,6 +483,7 @@ class Review:
         self.skipped: list[dict[str, str]] = []
         self.proofs: list[dict[str, Any]] = []
         self.plans: list[dict[str, Any]] = []
+        self.states: list[dict[str, Any]] = []
 
     def found(
         self,
@@ -479,6 +523,10 @@ class Review:
     def plan(self, subject: str, plan_id: str, summary: str, planned: Mapping[str, Any]) -> None:
         """Record what is planned, for a person to approve; the arguments are those of :func:`plan`."""
         self.plans.append(plan(subject, plan_id, summary, planned))
+
+    def state(self, kind: str, subject: str, data: Mapping[str, Any]) -> None:
+        """Record how something stands, for whoever keeps its history; the arguments are those of :func:`state`."""
+        self.states.append(state(kind, subject, data))
 
     def skip(self, check: str, why: str, how_to_force: str = "") -> None:
         """Record that a check does not apply here, why, and how to have it all the same. It is not covered."""
@@ -527,6 +575,8 @@ class Review:
             told["proofs"] = self.proofs
         if self.plans:
             told["plans"] = self.plans
+        if self.states:
+            told["states"] = self.states
         return told
 
 

@@ -14,6 +14,7 @@ Records, by their ``type``:
 ``coverage``  ``host``, ``coverage`` (a list of the contract's entries)
 ``proof``     ``host``, ``proof`` (the contract's dictionary)
 ``plan``      ``host``, ``plan`` (the contract's dictionary: what is planned for the host, for a person to approve)
+``state``     ``host``, ``kind``, ``subject``, ``data`` (the contract's dictionary: how something on the host stands)
 ``host``      last but one, for each host: ``host``, ``state`` (ok | failed | unreachable), and its tasks ``ok``,
               ``changed``, ``failed``
 ``end``       last: ``finished`` (seconds since the epoch), ``state`` (a run's state, see STATES). A file without it
@@ -40,6 +41,8 @@ from ._findings import (
     remade,
     remade_plan,
     remade_proof,
+    remade_state,
+    state_errors,
 )
 
 if TYPE_CHECKING:
@@ -124,6 +127,8 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
     broken.extend(errors)
     plans, errors = _made(host, "plan", result.get("plans", []))
     broken.extend(errors)
+    states, errors = _made(host, "state", result.get("states", []))
+    broken.extend(errors)
     # Of a module that breaks the contract nothing good is believed.
     yield from (record for record in proofs if not broken or record["proof"]["outcome"] != "passed")
     if broken:
@@ -140,14 +145,19 @@ def _contract_records(host: str, task: str, action: str, result: Mapping[str, An
         )
     else:
         yield from plans
+        yield from ({"type": "state", "host": host, **record["state"]} for record in states)
         yield _coverage(host, [*kept, {"check": CONTRACT_BROKEN, "subject": action}])
 
 
-_MADE = {"proof": (proof_errors, remade_proof), "plan": (plan_errors, remade_plan)}
+_MADE = {
+    "proof": (proof_errors, remade_proof),
+    "plan": (plan_errors, remade_plan),
+    "state": (state_errors, remade_state),
+}
 
 
 def _made(host: str, kind: str, candidates: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    """The records of proofs or plans, and what is wrong with those that are none."""
+    """The records of proofs, plans or states, and what is wrong with those that are none."""
     if not isinstance(candidates, list):
         return [], ["%ss is a list, this is %s" % (kind, type(candidates).__name__)]
     errors_of, made_anew = _MADE[kind]

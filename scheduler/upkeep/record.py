@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import stat
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -28,12 +29,14 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
     remade,
     remade_plan,
     remade_proof,
+    remade_state,
+    state_errors,
 )
 from ansible_collections.upkeep.maintenance.plugins.module_utils._results import FORMAT, STATES, TASK_FAILED
 
 from .errors import FINDINGS, HOSTS_FAILED, NOT_RUN, OK, WRONG_USE, UpkeepError
 from .reconcile import RANK, Identity, is_superseded, reconcile, silent_hosts
-from .store import RUNNING, apply, plans, proofs, runs, schema
+from .store import RUNNING, apply, plans, proofs, runs, schema, states
 from .store.process import Process, is_gone, this_process
 
 if TYPE_CHECKING:
@@ -59,12 +62,21 @@ MAX_PLANS = 20_000
 """Plans of one run that are kept, one a host."""
 MAX_PLANNED = 256 * 1024 * 1024
 """Characters of all of them."""
+MAX_STATES = 100_000
+"""States of one run that are kept."""
+MAX_STATED = 512 * 1024 * 1024
+"""Characters of all of them: of 20,000 hosts, some 100 pending packages each."""
+MAX_TOLD = 20
+"""Sentences about states that are handed on to a person."""
 HOST_LIMIT = 200
 CHECK_LIMIT = 200
 """Characters; PostgreSQL's index entries are bounded."""
 MAX_COUNT = 2**31 - 1
 
 BATCH = 1_000
+STATES_BATCH = 100
+STATED_BATCH = 8 * 1024 * 1024
+"""Characters: a state may have a million."""
 PROOFS_BATCH = 100
 """Each may have 20,000 characters of facts."""
 
@@ -142,7 +154,7 @@ def _record(
         number = row.number
     named = job if job is not None else row.job if row is not None else None
     actor = row.actor if row is not None else header.actor
-    intake = _Intake(connection, reader, number, header, named or "", actor)
+    intake = _Intake(connection, reader, number, header, named or "", actor, now)
     for record in records:
         intake.take(record)
     intake.flush()
@@ -313,6 +325,7 @@ class _Intake:
     header: _Header
     job: str
     actor: str
+    now: float
     worst: dict[Identity, int] = field(default_factory=dict)
     coverage: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     covered: int = 0
@@ -327,9 +340,16 @@ class _Intake:
     plans: int = 0
     planned: int = 0
     unplanned: int = 0
+    reported: int = 0
+    stated: int = 0
+    unstated: int = 0
+    unkept: Counter[str] = field(default_factory=Counter)
+    told: list[str] = field(default_factory=list)
     end: tuple[float, str] | None = None
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _proofs: list[dict[str, Any]] = field(default_factory=list)
+    _states: list[states.Reported] = field(default_factory=list)
+    _waiting: int = 0
     _names: dict[str, str] = field(default_factory=dict)
     _pairs: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
@@ -350,6 +370,8 @@ class _Intake:
                 self._proof(record)
             case "plan":
                 self._plan(record)
+            case "state":
+                self._state(record)
             case "host":
                 self._host(record)
             case "end":
@@ -358,7 +380,9 @@ class _Intake:
                     self.reader.wrong(f"state: one of {', '.join(STATES)}", repr(state))
                 self.end = (self.reader.seconds(record, "finished"), str(state))
             case other:
-                self.reader.wrong("a record of type finding, coverage, proof, plan, host or end", f"type {other!r}")
+                self.reader.wrong(
+                    "a record of type finding, coverage, proof, plan, state, host or end", f"type {other!r}"
+                )
 
     def _name(self, record: dict[str, Any]) -> str:
         """A host's name, held in memory once."""
@@ -424,6 +448,8 @@ class _Intake:
             self._rows = []
         proofs.keep(self.connection, self._proofs)
         self._proofs = []
+        self.told += states.keep(self.connection, self._states)
+        self._states, self._waiting = [], 0
 
     def _proof(self, record: dict[str, Any]) -> None:
         host = self._name(record)
@@ -478,6 +504,32 @@ class _Intake:
         # Each may be large: none waits for others.
         plans.keep(self.connection, [{"run": self.run, "host": host, "at": self.header.started, **made}])
 
+    def _state(self, record: dict[str, Any]) -> None:
+        host = self._name(record)
+        wrong = state_errors(record)
+        if wrong:
+            self.reader.wrong("a state that keeps the contract", "; ".join(wrong))
+        try:
+            made = remade_state(record)
+        except (ValueError, RecursionError) as error:
+            self.reader.wrong("a state that keeps the contract", str(error))
+        if not states.known(made["kind"]):
+            # Of a newer collection, or of somebody else's module.
+            kind = made["kind"] if len(self.unkept) < MAX_TOLD else "others"
+            self.unkept[kind] += 1
+            return
+        size = len(str(made["data"]))
+        if self.reported >= MAX_STATES or self.stated + size > MAX_STATED:
+            self.unstated += 1
+            return
+        self.reported += 1
+        self.stated += size
+        self._waiting += size
+        at = min(self.header.started, self.now)
+        self._states.append(states.Reported(self.run, host, made["kind"], made["subject"], at, made["data"]))
+        if len(self._states) >= STATES_BATCH or self._waiting >= STATED_BATCH:
+            self.flush()
+
     def _coverage(self, record: dict[str, Any]) -> None:
         host = self._name(record)
         entries = record.get("coverage")
@@ -521,6 +573,13 @@ class _Intake:
             notes.append(f"{self.unproven} proofs beyond the first {MAX_PROOFS} were not kept.")
         if self.unplanned:
             notes.append(f"{self.unplanned} plans beyond the first {self.plans} were not kept.")
+        if self.unstated:
+            notes.append(f"{self.unstated} states beyond the first {self.reported} were not kept: they are not known.")
+        for kind, count in sorted(self.unkept.items()):
+            notes.append(f"{count} state(s) of the kind {kind} were left out: this version of Upkeep keeps none.")
+        notes += self.told[:MAX_TOLD]
+        if len(self.told) > MAX_TOLD:
+            notes.append(f"{len(self.told) - MAX_TOLD} more state(s) could not be read.")
         if self.uncovered:
             notes.append(f"{self.uncovered} entries of coverage beyond the first {MAX_COVERAGE} were not believed.")
         return notes
