@@ -24,6 +24,7 @@ STEP = """
     import hashlib, json, os, sys, time
     from ansible.module_utils.basic import AnsibleModule
 
+    HOSTILE = "{{ lookup('ansible.builtin.pipe', 'touch ' ~ playbook_dir ~ '/pwned') }}"
     module = AnsibleModule(argument_spec=dict(
         folder=dict(type="path", required=True), step=dict(required=True), plan=dict(type="dict", default={}),
         campaign=dict(type="dict", required=True)), supports_check_mode=True)
@@ -56,7 +57,7 @@ STEP = """
             packages = [dict(name="openssl", arch="amd64", to="2", action="upgrade", asked=True, security=True)]
             packages[0]["from"] = "1"
         whole = dict(manager="apt", select="all", packages=packages, left_out=[],
-                     services=[dict(unit="nginx.service", restart="upkeep", why="libssl")] if packages else [],
+                     services=[dict(unit="nginx.service", restart="upkeep", why=HOSTILE)] if packages else [],
                      reboot=dict(needed=bool(packages), why=["a new kernel"] if packages else []),
                      seconds=dict(download=1, apply=2, reboot=3, total=6, measured=False))
         whole["id"] = "p-" + hashlib.sha256(json.dumps([packages, read("salt")]).encode()).hexdigest()[:12]
@@ -64,6 +65,8 @@ STEP = """
     elif step == "apply":
         if plan.get("id", "")[:2] != "p-":
             module.fail_json(msg="there is no plan")
+        if plan["services"][0]["why"] != HOSTILE:
+            module.fail_json(msg="the plan is not the one that this host has made: %s" % plan)
         write("version", "2")
         write("applied", "x", "a")
     elif step == "rollback":

@@ -71,6 +71,7 @@ def test_exactly_what_was_approved_is_carried_out(tmp_path: Path, url: str | Non
     assert made.steps("h1") == ["apply", "verify", "verify"], "the gate behind the canary"
     assert made.steps("h2") == made.steps("h3") == ["apply", "verify"]
     assert made.steps("idle") == made.steps("gone") == []
+    assert not (tmp_path / "pwned").exists(), "a host's text became a template of the controller"
     assert [made.version(host) for host in ("h1", "h2", "h3", "gone")] == ["2", "2", "2", "1"]
     # Once more: there is nothing to do.
     assert "There is nothing to do." in made.do("plan", "os", code=3)

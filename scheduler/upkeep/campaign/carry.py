@@ -7,9 +7,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..config import Job
+from ..running import handed
 from ..service.launch import begin, why
 from ..store import campaigns, locks, plans
 from .model import PLAN
+from .times import spans_of, window_ends
 
 if TYPE_CHECKING:
     import subprocess
@@ -28,7 +30,7 @@ SUBJECT = "os"
 """What the plans of a campaign are about."""
 
 
-def job_and_plan(store: Store, config: Config, step: int) -> tuple[Job, Plan]:
+def job_and_plan(store: Store, config: Config, step: int, now: float) -> tuple[Job, Plan]:
     """What is run for a step. Raises locks.NotOurs when it is not (any more) to be begun."""
     from ..running.runner import Plan
 
@@ -38,19 +40,19 @@ def job_and_plan(store: Store, config: Config, step: int) -> tuple[Job, Plan]:
             raise locks.NotOurs(step)
         kept = campaigns.one(connection, claimed.campaign)
         planned = plans.of_hosts(connection, kept.number, set(claimed.hosts))
+        known = handed.backups(connection, claimed.hosts) if claimed.step == "prepare" else {}
     spec = kept.campaign.spec
-    variables = {
-        **spec.extra_vars,
-        "os_patch_steps": [claimed.step],
-        "os_patch_plans": {host: _needed(claimed, plan.plan) for host, plan in planned.items()},
-        "os_patch_campaign": {
-            "name": kept.name,
-            "number": kept.number,
-            "key": f"{kept.name}-{kept.number}",
-            "batch": claimed.batch,
-            "gate": claimed.gate,
-        },
+    told: dict[str, Any] = {
+        "name": kept.name,
+        "number": kept.number,
+        "key": f"{kept.name}-{kept.number}",
+        "batch": claimed.batch,
+        "gate": claimed.gate,
     }
+    ends = window_ends(spans_of(config, spec, now), now)
+    if ends is not None:
+        told["window_ends"] = ends
+    known["os_patch_plans"] = {host: _needed(claimed, plan.plan) for host, plan in planned.items()}
     changes = claimed.step not in (PLAN, "verify")
     job = Job(
         name=kept.name,
@@ -64,7 +66,8 @@ def job_and_plan(store: Store, config: Config, step: int) -> tuple[Job, Plan]:
         inventory=spec.inventory or config.inventory_of(None),
         job=kept.name,
         limit=_limit(config, claimed),
-        extra_vars=variables,
+        extra_vars={**spec.extra_vars, "os_patch_steps": [claimed.step], "os_patch_campaign": told},
+        handed=known,
         forks=min(len(claimed.hosts), MOST_FORKS),
         time_limit=spec.time_limit,
     )

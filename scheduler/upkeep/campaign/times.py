@@ -37,6 +37,12 @@ def spans_of(config: Config, spec: Spec, now: float) -> list[Span]:
     return list(itertools.islice(without(open_, stops), SPANS))
 
 
+def window_ends(spans: Sequence[Span], now: float) -> float | None:
+    """When the window closes that is open now; now, when none is: what is not begun must not begin. None: never."""
+    ends = next((end for start, end in spans if start <= now < end), now)
+    return None if math.isinf(ends) else ends
+
+
 def frozen_hosts(config: Config, spec: Spec, now: float) -> dict[str, float]:
     """Hosts that are frozen now, or will be before a batch would be over (a step's time limit), and until when."""
     frozen: dict[str, float] = {}

@@ -158,7 +158,7 @@ def _of_campaign(arguments: argparse.Namespace, config: Config) -> int:
 
     with open_store(config.store_url, config.home) as store:
         store.check_writable()
-        job, plan = carry.job_and_plan(store, config, arguments.campaign_step)
+        job, plan = carry.job_and_plan(store, config, arguments.campaign_step, time.time())
         return _run(arguments, config, job, plan, store, None)
 
 
@@ -323,10 +323,12 @@ def _run(
     found: Planned | None = None,
 ) -> int:
     from .. import render
-    from ..running import begin, runner
+    from ..running import begin, handed, runner
     from ..running.alive import Alive
     from ..running.done_hosts import DoneHosts, one_play
 
+    if not arguments.campaign_step:
+        plan = replace(plan, handed=handed.of_run(store, plan))
     run_id = str(uuid.uuid4())
     who = SCHEDULER if _by_scheduler(arguments) else actor()
     store.note_config(config.path, who, time.time())

@@ -27,9 +27,7 @@ def one_play(playbook: str) -> bool:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    path = Path(playbook)
-    if not path.is_file() and playbook.startswith("upkeep.maintenance."):
-        path = paths.collection() / "playbooks" / f"{playbook.rpartition('.')[2]}.yml"
+    path = paths.playbook_file(playbook) or Path(playbook)
     try:
         # Round trip: it keeps tags (!vault) that it does not know.
         plays = YAML(typ="rt").load(path.read_text(encoding="utf-8"))

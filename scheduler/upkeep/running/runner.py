@@ -74,6 +74,8 @@ class Plan:
     skip_tags: tuple[str, ...] = ()
     extra_vars: Mapping[str, Any] = field(default_factory=dict)
     """Of the job."""
+    handed: Mapping[str, Any] = field(default_factory=dict)
+    """What hosts have said, and the store has kept: they come after extra_vars, and nothing in them is a template."""
     extra_args: tuple[str, ...] = ()
     """Of the command line, each as Ansible's -e takes it: ``k=v``, JSON, ``@file``; they come after extra_vars."""
     check: bool = False
@@ -332,6 +334,8 @@ def _variables(plan: Plan, private: Path) -> list[str]:
     variables: list[str | Path] = []
     if plan.extra_vars:
         variables.append(_private_file(private / "job-vars.json", json.dumps(dict(plan.extra_vars))))
+    if plan.handed:
+        variables.append(_private_file(private / "handed-vars.json", json.dumps(no_templates(dict(plan.handed)))))
     for number, given_vars in enumerate(plan.extra_args):
         if given_vars.startswith("@"):
             variables.append(given_vars[1:])
@@ -339,6 +343,15 @@ def _variables(plan: Plan, private: Path) -> list[str]:
             content = json.dumps(extra_vars_of(given_vars), default=str)
             variables.append(_private_file(private / f"vars-{number}.json", content))
     return [word for path in variables for word in ("-e", f"@{path}")]
+
+
+def no_templates(value: Any) -> Any:
+    """A value for a file of variables in which Ansible must not take a host's text for a template of the controller."""
+    if isinstance(value, dict):
+        return {key: no_templates(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [no_templates(one) for one in value]
+    return {"__ansible_unsafe": value} if isinstance(value, str) and "{" in value else value
 
 
 def _few(hosts: list[str]) -> str:

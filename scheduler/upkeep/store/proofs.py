@@ -24,9 +24,9 @@ from .model import UPKEEP, Proof
 from .runs import next_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
 RECORDED = "proofs.recorded"
 FORGOTTEN = "proofs.forgotten"
@@ -34,6 +34,8 @@ FORGOTTEN = "proofs.forgotten"
 
 RESTORES = ("backup.restore.", "backup.dump.", "backup.archive.")
 """What the names of tests begin with that restore something."""
+FORGOTTEN_AFTER = 100.0
+"""Days."""
 _WORSE = ("passed", "cannot", "failed")
 
 _PROOFS = schema.proofs
@@ -176,6 +178,47 @@ def count(connection: Connection, run: int) -> dict[str, int]:
     return {outcome: found.get(outcome, 0) for outcome in OUTCOMES}
 
 
+def newest_by_host(connection: Connection, hosts: Collection[str] | None = None) -> dict[str, list[dict[str, Any]]]:
+    """How the newest restore test of each thing on each host ended; of some hosts, or of all.
+
+    What the proofs of FORGOTTEN_AFTER before the newest one no longer name is forgotten: it may be there no more. Each:
+    ``subject``, ``kind`` (the test), ``verdict`` (passed | failed | cannot), ``at`` (when the run of the newest one
+    began, by our clock), and ``passed`` (the same of the last one that passed; None: none did).
+    """
+    newest = connection.scalar(select(func.max(_PROOFS.c.began)))
+    found: dict[str, list[dict[str, Any]]] = {}
+    if newest is None:
+        return found
+    young = _PROOFS.c.began > newest - FORGOTTEN_AFTER * 86400.0
+    wanted = None if hosts is None else sorted(hosts)
+    for start in range(0, 1 if wanted is None else len(wanted), 500):
+        some = young if wanted is None else young & _PROOFS.c.host.in_(wanted[start : start + 500])
+        for (host, subject, check), began in sorted(_ended(connection, some).items()):
+            verdict = _newest(began)
+            made = {"subject": subject, "kind": check, "verdict": verdict, "at": began[verdict]}
+            found.setdefault(host, []).append({**made, "passed": began.get("passed")})
+    return found
+
+
+def _ended(connection: Connection, which: ColumnElement[bool]) -> dict[tuple[str, str, str], dict[str, float]]:
+    """By host, subject and test, when each outcome of restore tests was last seen."""
+    table = _PROOFS.c
+    # As an expression: SQLite would else walk through all of another index that has the groups in their order.
+    host = func.coalesce(table.host, "").label("host")
+    place = (host, table.subject, table.check_name)
+    ends = select(*place, table.outcome, func.max(table.began).label("began")).where(which)
+    ended: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in connection.execute(ends.group_by(*place, table.outcome)):
+        if row.check_name.startswith(RESTORES):
+            ended.setdefault((row.host, row.subject, row.check_name), {})[row.outcome] = row.began
+    return ended
+
+
+def _newest(began: Mapping[str, float]) -> str:
+    """The outcome that was seen last; of two in one run the worse one counts."""
+    return max(began, key=lambda outcome: (began[outcome], _WORSE.index(outcome)))
+
+
 def figures(connection: Connection, days: float, most: int) -> tuple[list[Tested], int]:
     """What restore tests have shown of each host, subject and test, at the most so many; and how many are left out.
 
@@ -186,28 +229,20 @@ def figures(connection: Connection, days: float, most: int) -> tuple[list[Tested
     newest = connection.scalar(select(func.max(table.began)))
     if newest is None:
         return [], 0
-    # As an expression: SQLite would else walk through all of another index that has the groups in their order.
-    host = func.coalesce(table.host, "").label("host")
-    place = (host, table.subject, table.check_name)
-    ends = select(*place, table.outcome, func.max(table.began).label("began"))
-    ends = ends.where(table.began > newest - days * 86400.0).group_by(*place, table.outcome)
-    ended: dict[tuple[str, str, str], dict[str, float]] = {}
-    for row in connection.execute(ends):
-        if row.check_name.startswith(RESTORES):
-            ended.setdefault((row.host, row.subject, row.check_name), {})[row.outcome] = row.began
+    ended = _ended(connection, table.began > newest - days * 86400.0)
     recoveries: dict[tuple[str, str, str, float], float | None] = {}
     # Of the runs in which something passed last: few, for each run tests much.
     lasts = sorted({began["passed"] for began in ended.values() if "passed" in began})
     for start in range(0, len(lasts), 500):
         part = lasts[start : start + 500]
+        place = (func.coalesce(table.host, "").label("host"), table.subject, table.check_name)
         took = select(*place, table.began, func.max(table.recovery)).group_by(*place, table.began)
         took = took.where(table.began.in_(part), table.outcome == "passed")
         recoveries |= {(row[0], row[1], row[2], row[3]): row[4] for row in connection.execute(took)}
     found = [
-        # Two ends in one run: the worse one counts.
         Tested(
             *key,
-            outcome=max(began, key=lambda outcome: (began[outcome], _WORSE.index(outcome))),
+            outcome=_newest(began),
             passed=began.get("passed"),
             recovery=recoveries.get((*key, began.get("passed", 0.0))),
         )

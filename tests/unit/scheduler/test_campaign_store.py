@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 from tests.unit.scheduler.campaign_world import fleet
-from upkeep.campaign import look, model
+from upkeep.campaign import carry, look, model
 from upkeep.campaign.model import DRAIN, QUARANTINED, RUNNING, SNAPSHOT, STOPPED, Campaign, Ring, RingState, Spec
 from upkeep.campaign.planning import _host, changed_since, is_something
 from upkeep.campaign.times import spans_of
@@ -238,3 +238,39 @@ campaigns: {os: {window: "10:00-12:00"}, always: {}}
     assert spans[:3] == [(n * day + 36000, n * day + 43200) for n in (0, 2, 3)]
     assert spans_of(config, config.campaigns["always"], 5.0) == [(5.0, day), (2 * day, float("inf"))]
     assert spans_of(Config(None, tmp_path), Spec("x"), 5.0) == [(5.0, float("inf"))]
+
+
+def test_a_step_is_told_when_its_window_closes_and_only_its_preparation_of_backups(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "upkeep.yml").write_text(
+        """
+time_zone: UTC
+freezes: [{name: some, from: "1970-01-02 11:00", to: "1970-01-02 23:00"}]
+campaigns: {os: {window: "10:00-12:00", extra_vars: {os_patch_plans: wrong, x: 1}}, always: {}}
+"""
+    )
+    config = read(tmp_path / "upkeep.yml", tmp_path)
+    made = {f"h{place}": plan(place, packages=[{"name": "{{ x }}"}]) for place in range(3)}
+    run = record_file(store, results(tmp_path / "r1", "r1", made), Policy(), 70.0).run.number
+
+    def told(name: str, step: str, now: float) -> tuple[dict[str, object], dict[str, object]]:
+        number = planned(store, run, replace(config.campaigns[name]))
+        with store.database.write() as connection:
+            claimed = campaigns.claim(connection, number, step, ["h0", "h2"], now, ring=0, batch=1)
+        assert claimed is not None
+        _job, given = carry.job_and_plan(store, config, claimed, now)
+        return dict(given.extra_vars), dict(given.handed)
+
+    day, ten, twelve = 86400.0, 36000.0, 43200.0
+    extra, handed = told("os", "prepare", ten + 60)
+    assert extra["os_patch_campaign"]["window_ends"] == twelve  # type: ignore[index]
+    assert (extra["x"], extra["os_patch_steps"]) == (1, ["prepare"])
+    assert handed["upkeep_backup_results"] == {}
+    plans_ = handed["os_patch_plans"]
+    assert isinstance(plans_, dict) and list(plans_) == ["h0", "h2"]
+    # A freeze that begins within it closes it; when none is open, nothing is to begin.
+    assert told("os", "prepare", day + ten)[0]["os_patch_campaign"]["window_ends"] == day + 39600.0  # type: ignore[index]
+    assert told("os", "prepare", twelve)[0]["os_patch_campaign"]["window_ends"] == twelve  # type: ignore[index]
+    extra, handed = told("always", "drain", 2 * day)
+    assert "window_ends" not in extra["os_patch_campaign"] and "upkeep_backup_results" not in handed  # type: ignore[operator]
