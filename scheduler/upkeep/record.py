@@ -97,6 +97,9 @@ class Recorded:
     """One for each ticket touched, most urgent first."""
     proofs: dict[str, int]
     """Proofs by outcome, all three named."""
+    plans: tuple[plans.Plan, ...]
+    """What was planned, by host, at most ``findings_limit``; ``plans_total`` tells how many there are."""
+    plans_total: int
     notes: tuple[str, ...]
     """What was not taken over, and why: sentences for a person."""
     exit_code: int
@@ -713,6 +716,8 @@ def _answer(
         hosts=detail.hosts,
         changes=tuple(told),
         proofs=proofs.count(connection, number),
+        plans=detail.plans,
+        plans_total=detail.plans_total,
         notes=tuple(notes),
         exit_code=exit_code(detail.run),
     )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, clean_line
 
-from . import durations, moments
+from . import durations, moments, plan_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .record import Recorded
     from .running.runner import Event, Outcome
     from .store import Finding, TicketChange
+    from .store.plans import Plan
 
 COLOURS = {
     "critical": "bold white on red",
@@ -67,6 +68,8 @@ HEARTBEAT = 30.0
 """Seconds between two lines that say what is waited for, where there is no terminal."""
 SKIPPED_ROWS = 15
 """Reasons for which checks do not apply that are shown under a run."""
+PLAN_ROWS = 30
+"""Different plans that are shown under a run."""
 SHOWN_HOSTS = 4
 """Names of hosts in one line of progress."""
 
@@ -310,6 +313,8 @@ def recorded_as_json(recorded: Recorded) -> dict[str, Any]:
         "findings_total": sum(recorded.run.counts.values()),
         "tickets": recorded.changes,
         "proofs": recorded.proofs,
+        "plans": recorded.plans,
+        "plans_total": recorded.plans_total,
         "hosts": recorded.hosts,
         "notes": recorded.notes,
         "already_recorded": recorded.already,
@@ -318,7 +323,8 @@ def recorded_as_json(recorded: Recorded) -> dict[str, Any]:
 
 
 def show_recorded(out: Console, recorded: Recorded) -> None:
-    """The tables of findings and tickets."""
+    """The tables of plans, findings and tickets."""
+    show_plans(out, recorded.plans, recorded.plans_total)
     show_findings(out, recorded.findings, recorded.run.counts, more=f"upkeep runs show {recorded.run.number}")
     out.print()
     show_changes(out, recorded.changes)
@@ -326,6 +332,30 @@ def show_recorded(out: Console, recorded: Recorded) -> None:
         out.print(text(f"Proofs: {proofs_line(recorded.proofs)}: upkeep proofs --run {recorded.run.number}"))
     for note in recorded.notes:
         out.print(text(note, "yellow"))
+
+
+def show_plans(out: Console, plans: Sequence[Plan], total: int) -> None:
+    """What would be patched, those with something to do; equal plans of several hosts in one line."""
+    if not plans:
+        return
+    alike: dict[tuple[str, str, bool], list[str]] = {}
+    for one in plans:
+        if one.plan.get("packages") or plan_text.reboots(one.plan):
+            key = (one.id, plan_text.line(one.plan), plan_text.reboots(one.plan))
+            alike.setdefault(key, []).append(one.host)
+    idle = len(plans) - sum(map(len, alike.values()))
+    nothing = f"; nothing for {count(idle, 'host')}" if idle else ""
+    out.print(text(f"Plans: for {count(len(plans) - idle, 'host')}{nothing}", "bold"))
+    if alike:
+        rows = [
+            (text(plan_text.named(hosts)), text(plan_id), text("yes" if reboot else "-"), text(line))
+            for (plan_id, line, reboot), hosts in list(alike.items())[:PLAN_ROWS]
+        ]
+        out.print(table(("host", "plan", "reboot", "what"), rows, wide=3))
+    unseen = total - len(plans)
+    if len(alike) > PLAN_ROWS or unseen:
+        out.print(text("… and more; --json has all" if not unseen else f"… and {count(unseen, 'more host')}"))
+    out.print()
 
 
 def proofs_line(counts: Mapping[str, int]) -> str:

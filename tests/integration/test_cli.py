@@ -81,7 +81,8 @@ def test_version(rig: Rig) -> None:
             [
                 "there is no job 'wekly'",
                 "expected: one of backup_restore_test, backup_review, capacity, monthly, patch_state, weekly, ",
-                "or a playbook",
+                "or a playbook: a file, or one of the collection's (",
+                "os_patch",
                 "did you mean weekly?",
             ],
         ),

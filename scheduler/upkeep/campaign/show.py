@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import plain
 
-from .. import moments, render
+from .. import moments, plan_text, render
 from ..durations import shown
 from ..store import campaigns, plans
 from . import decide, model, rings
 from .times import spans_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ..config import Config
     from ..store import Store
     from ..store.campaigns import Kept
 
-PACKAGES = 4
-"""Packages of a host that the table names; --json has all."""
 COLOURS = {
     model.DONE: "green",
     model.ROLLED_BACK: "yellow",
@@ -108,7 +106,7 @@ def plan(store: Store, config: Config, kept: Kept, *, as_json: bool) -> None:
             host.name,
             "yes" if host.reboot else "-",
             shown(host.seconds["total"]) if host.seconds.get("total") else "-",
-            _what(told),
+            plan_text.line(told),
         )
         rows.append([render.text(cell, "bold" if place == 2 else "") for place, cell in enumerate(cells)])
     if rows:
@@ -116,30 +114,11 @@ def plan(store: Store, config: Config, kept: Kept, *, as_json: bool) -> None:
     for state, words in ((model.DONE, "Nothing to do"), (model.LEFT_OUT, "Left out")):
         others = [host for host in campaign.hosts if host.ring is None and host.state == state]
         if others and state == model.DONE:
-            out.print(render.text(f"{words}: {_named([host.name for host in others])}"))
+            out.print(render.text(f"{words}: {plan_text.named([host.name for host in others])}"))
         for host in others if state == model.LEFT_OUT else ():
             out.print(render.text(f"{words}: {host.name}: {host.why}", "yellow"))
     _how(out, config, kept, batches)
     _to_do(out, kept, bool(members))
-
-
-def _what(plan_: Mapping[str, Any]) -> str:
-    """A host's plan in a line: packages, services."""
-    packages = [one for one in plan_.get("packages") or () if isinstance(one, dict)]
-    security = sum(bool(one.get("security")) for one in packages)
-    asked = sorted(packages, key=lambda one: (not one.get("security"), not one.get("asked"), str(one.get("name"))))
-    named = [f"{one.get('name')} {one.get('from') or 'new'} → {one.get('to') or 'removed'}" for one in asked[:PACKAGES]]
-    if len(packages) > PACKAGES:
-        named.append(f"and {len(packages) - PACKAGES} more")
-    count = render.count(len(packages), "package") + (f" ({security} security)" if security else "")
-    services = [one for one in plan_.get("services") or () if isinstance(one, dict)]
-    units = [str(one.get("unit")) for one in services if one.get("restart") != "never"]
-    restarts = f"; restarts {_named(units)}" if units else ""
-    return f"{count}: {', '.join(named)}{restarts}" if packages else f"no package{restarts}"
-
-
-def _named(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _how(out: Any, config: Config, kept: Kept, batches: Sequence[tuple[int, list[str]]]) -> None:
@@ -203,7 +182,7 @@ def status(store: Store, config: Config, kept: Kept) -> None:
     if step is not None:
         of = "the gate" if step.gate else step.step
         since = f"for {shown(now - step.claimed)}"
-        out.print(render.text(f"At work: {of} on {_named(step.hosts)}, {since}", "cyan"))
+        out.print(render.text(f"At work: {of} on {plan_text.named(step.hosts)}, {since}", "cyan"))
     elif campaign.state == model.RUNNING:
         out.print(render.text(f"Next: {_next(config, kept, now)}", "cyan"))
     rows = []
@@ -269,7 +248,7 @@ def _next(config: Config, kept: Kept, now: float) -> str:
     """What comes next, as far as it can be told without asking hosts."""
     decision = decide.decide(kept.campaign, now, spans_of(config, kept.campaign.spec, now), {})
     if isinstance(decision, decide.Run):
-        return f"{decision.step} on {_named(decision.hosts)}"
+        return f"{decision.step} on {plan_text.named(decision.hosts)}"
     if isinstance(decision, decide.Become):
         return decision.why
     until = "" if decision.until == float("inf") else f", until {moments.plain(decision.until, config.time_zone)}"

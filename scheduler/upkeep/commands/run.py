@@ -63,9 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     import argparse
 
-    parser.add_argument(
-        "what", metavar="JOB|PLAYBOOK", help="a job (see: upkeep jobs), a playbook's file, or its full name"
-    )
+    parser.add_argument("what", metavar="JOB|PLAYBOOK", help="a job (see: upkeep jobs), a playbook's file, or its name")
     parser.add_argument(
         "-i",
         "--inventory",
@@ -296,7 +294,10 @@ def _playbook(what: str, config: Config) -> str:
     looks_like_file = "/" in what or what.endswith((".yml", ".yaml"))
     if not looks_like_file and what.count(".") >= 2:
         return what
-    near = difflib.get_close_matches(what, config.jobs, 1)
+    ours = {file.stem for file in (paths.collection() / "playbooks").glob("*.yml")}
+    if what in ours:
+        return f"upkeep.maintenance.{what}"
+    near = difflib.get_close_matches(what, config.jobs.keys() | ours, 1)
     remedy = f"did you mean {near[0]}?" if near else "upkeep jobs   (shows the jobs that there are)"
     if looks_like_file:
         raise UpkeepError(
@@ -307,7 +308,8 @@ def _playbook(what: str, config: Config) -> str:
         )
     raise UpkeepError(
         f"there is no job {what!r}",
-        expected=f"one of {', '.join(sorted(config.jobs))}, or a playbook",
+        expected=f"one of {', '.join(sorted(config.jobs))}, or a playbook: a file, or one of the collection's "
+        f"({', '.join(sorted(ours - config.jobs.keys()))})",
         found=what,
         remedy=remedy,
     )

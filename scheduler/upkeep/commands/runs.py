@@ -105,7 +105,14 @@ def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
     detail = store.run(int(which) if which.isdigit() else which)
     run = detail.run
     if as_json:
-        document = {"run": run, "hosts": detail.hosts, "findings": detail.findings, "proofs": detail.proofs}
+        document = {
+            "run": run,
+            "hosts": detail.hosts,
+            "findings": detail.findings,
+            "proofs": detail.proofs,
+            "plans": detail.plans,
+            "plans_total": detail.plans_total,
+        }
         render.print_json(document)
         return
     out = render.console()
@@ -129,6 +136,7 @@ def _show(which: str, as_json: bool, config: Config, store: Store) -> None:
         ]
         out.print(render.table(("host", "state", "tasks ok", "changed", "failed"), rows))
         out.print()
+    render.show_plans(out, detail.plans, detail.plans_total)
     render.show_findings(out, detail.findings, run.counts)
     if any(detail.proofs.values()):
         out.print(render.text(f"Proofs: {render.proofs_line(detail.proofs)}: upkeep proofs --run {run.number}"))

@@ -8,7 +8,10 @@ Imports nothing heavy: commands may import it for their annotations.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .plans import Plan
 
 RUNNING = "running"
 RUN_STATES = (RUNNING, "finished", "interrupted", "timed_out", "error")
@@ -88,6 +91,9 @@ class RunDetail:
     findings: tuple[Finding, ...]
     proofs: dict[str, int] = field(default_factory=dict)
     """Its proofs by outcome, all three named."""
+    plans: tuple[Plan, ...] = ()
+    """What it planned, by host; bounded as the findings are."""
+    plans_total: int = 0
 
 
 @dataclass(frozen=True)

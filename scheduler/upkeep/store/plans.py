@@ -48,6 +48,14 @@ def of_run(connection: Connection, run: int, subject: str) -> dict[str, Plan]:
     return {row.host: _plan(row) for row in rows}
 
 
+def first_of_run(connection: Connection, run: int, limit: int) -> tuple[tuple[Plan, ...], int]:
+    """The plans that a run made, by host, and how many there are beyond the limit, too."""
+    of = plans.c.run == run
+    total = connection.execute(select(func.count()).select_from(plans).where(of)).scalar_one()
+    rows = connection.execute(select(plans).where(of).order_by(plans.c.host, plans.c.subject).limit(limit))
+    return tuple(_plan(row) for row in rows) if total else (), total
+
+
 def newest(connection: Connection, hosts: Collection[str], subject: str) -> dict[str, Plan]:
     """The newest plan of each host that has one."""
     found: dict[str, Plan] = {}

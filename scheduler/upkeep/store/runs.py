@@ -12,7 +12,7 @@ from sqlalchemy import insert as plain_insert
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
 
 from ..errors import UpkeepError
-from . import schema
+from . import plans, schema
 from .model import RUNNING, Finding, HostState, Run, RunDetail
 from .process import Process, is_gone
 
@@ -108,8 +108,10 @@ def one(connection: Connection, which: str | int) -> Run:
 
 
 def detail(connection: Connection, run: Run, limit: int) -> RunDetail:
-    """A run with its hosts and its worst findings."""
-    return RunDetail(run, hosts(connection, run.number), worst(connection, run.number, limit))
+    """A run with its hosts, its worst findings and its plans."""
+    planned, total = plans.first_of_run(connection, run.number, limit)
+    found = worst(connection, run.number, limit)
+    return RunDetail(run, hosts(connection, run.number), found, plans=planned, plans_total=total)
 
 
 def hosts(connection: Connection, number: int) -> tuple[HostState, ...]:

@@ -26,6 +26,7 @@ def write(
     check_mode: bool = False,
     evidence: tuple[str, ...] = ("what was seen",),
     proofs: list[tuple[str, dict[str, Any]]] = [],  # noqa: B006 - not changed
+    plans: list[tuple[str, dict[str, Any]]] = [],  # noqa: B006 - not changed
     states: list[tuple[str, dict[str, Any]]] = [],  # noqa: B006 - not changed
 ) -> Path:
     """A results file; ``end`` None: of a run that was cut off. Hosts are by default those of the rest, all ok."""
@@ -38,6 +39,7 @@ def write(
     for host, check, subject in coverage:
         records.append({"type": "coverage", "host": host, "coverage": [{"check": check, "subject": subject}]})
     records += [{"type": "proof", "host": host, "proof": made} for host, made in proofs]
+    records += [{"type": "plan", "host": host, "plan": made} for host, made in plans]
     records += [{"type": "state", "host": host, **made} for host, made in states]
     if end is not None:
         for host, state in hosts.items():
