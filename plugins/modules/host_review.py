@@ -79,16 +79,22 @@ not_applicable:
   type: list
   elements: dict
   sample: [{check: capacity.disk.failing, why: smartctl is not installed, force: apt-get install smartmontools}]
+states:
+  description: How the host stands, for whoever keeps the history, as the areas' own modules return it.
+  returned: when O(patch) is given
+  type: list
+  elements: dict
+  sample: [{kind: patches, subject: os, data: {verdict: compliant, manager: apt, pending: []}}]
 patch:
-  description: What P(upkeep.maintenance.patch_info#module) returns, without the three keys above.
+  description: What P(upkeep.maintenance.patch_info#module) returns, without the keys above.
   returned: when O(patch) is given
   type: dict
 capacity:
-  description: What P(upkeep.maintenance.capacity_info#module) returns, without the three keys above.
+  description: What P(upkeep.maintenance.capacity_info#module) returns, without the keys above.
   returned: when O(capacity) is given
   type: dict
 backup:
-  description: What P(upkeep.maintenance.restic_info#module) returns, without the three keys above.
+  description: What P(upkeep.maintenance.restic_info#module) returns, without the keys above.
   returned: when O(backup) is given
   type: dict
 """

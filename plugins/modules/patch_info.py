@@ -342,6 +342,15 @@ processes:
     in_containers: 0
     outdated: [{pid: 812, command: /usr/sbin/nginx, unit: nginx.service, files:
       [/usr/lib/x86_64-linux-gnu/libssl.so.3]}]
+states:
+  description:
+    - How the host stands with its patches, for whoever keeps the history, as part of the contract. Of the kind C(patches).
+    - Its C(data) has the verdict, all that is pending, the names of what is installed, and what was installed in the
+      last 60 days.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{kind: patches, subject: os, data: {verdict: compliant, manager: apt, pending: []}}]
 findings:
   description: What a person should know of. The names of the checks are stable.
   returned: always

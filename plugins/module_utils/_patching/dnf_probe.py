@@ -98,6 +98,8 @@ def ask(settings, logs):
     # An exclude hides installed packages too.
     installed = base.sack.query(flags=hawkey.IGNORE_EXCLUDES).installed()
     answer["installed"] = sorted({package.name for package in installed})
+    # Of rpm's own database: when each was installed in this version.
+    answer["present"] = [[p.name, p.arch, evr(p), p.installtime] for p in installed]
     answer["updates"], answer["holds"] = updates(base, installed)
     answer["removals"] = []
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._host import AS_ROOT
 from . import apt_parse as parse
-from .model import Hold, Installed, Lock, Managed, Problem, Repository, Update
+from .model import Hold, Installed, Lock, Managed, Present, Problem, Repository, Update
 from .versions import compare_deb
 
 if TYPE_CHECKING:
@@ -79,6 +79,20 @@ def gather(host: Host, options: Mapping[str, Any]) -> Managed:
     if settings and known.names:
         known.automatic = _automatic(host, settings, known.names)
     return known
+
+
+def present(host: Host, known: Managed) -> list[Present]:
+    """The installed packages, each with when it came in this version: dpkg writes its list of files anew then."""
+    folder = "/var/lib/dpkg/info/"
+    return [
+        Present(one.name, one.arch, one.version, host.mtime(folder + _list_name(host, folder, one)))
+        for one in known.installed
+    ]
+
+
+def _list_name(host: Host, folder: str, package: Installed) -> str:
+    plain, with_arch = "%s.list" % package.name, "%s:%s.list" % (package.name, package.arch)
+    return plain if host.exists(folder + plain) else with_arch
 
 
 def failed(command: str, ran: Ran, remedy: str) -> Problem:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._host import AS_ROOT
 from . import dnf_probe
-from .model import Hold, Lock, Managed, Problem, Repository, Update
+from .model import Hold, Lock, Managed, Present, Problem, Repository, Update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +93,7 @@ def read_answer(known: Managed, answer: Mapping[str, Any]) -> None:
     known.version = str(answer.get("version", ""))
     known.names = {str(name) for name in answer.get("installed", [])}
     known.packages = len(known.names)
+    known.present = [Present(*one) for one in answer.get("present", [])]
     known.updates = [
         Update(
             name=update["name"],

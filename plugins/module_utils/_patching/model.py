@@ -109,6 +109,16 @@ class Installed:
 
 
 @dataclass
+class Present:
+    """A package that is there, and since when (seconds since the epoch, by the host's clock) in this version."""
+
+    name: str
+    arch: str
+    version: str
+    since: float | None = None
+
+
+@dataclass
 class Managed:
     """What the package manager knows. A Problem stands where something could not be found out."""
 
@@ -142,6 +152,8 @@ class Managed:
     """Of the installed packages."""
     installed: list[Installed] = field(default_factory=list)
     """The installed packages; of dnf only when they were asked for."""
+    present: list[Present] = field(default_factory=list)
+    """The same of either manager, only when the patch state is reviewed."""
     native: str = ""
     """apt's name of this machine's architecture."""
     kernel_packages: dict[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._findings import Review, plain
-from . import gather_system
+from . import gather_system, lacking
 from .judge import flag_is_stale, judge, newest_kernel
 from .release import support
 
@@ -31,6 +31,10 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     known = None
     with reviewed.check("patch.manager.unsupported"):
         known = pick_manager(host, options, reviewed)
+    if known is not None and known.manager == "apt":
+        from .gather_apt import present  # as in pick_manager
+
+        known.present = present(host, known)
     judgement = judge(reviewed, known, system, options, host.now())
     if known is None:
         judgement.verdict.unknown.append("there is no package manager that can be asked")
@@ -38,6 +42,7 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
         reviewed.skip(
             "patch.metadata.refresh", "the package lists are not fetched in check mode", "Run without check mode."
         )
+    reviewed.state(lacking.KIND, lacking.SUBJECT, lacking.state_of(judgement, known, system))
     details = _details(judgement, known, system, options["updates_limit"])
     return {**plain(details), **reviewed.result()}
 
