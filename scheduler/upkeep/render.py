@@ -75,7 +75,7 @@ SHOWN_HOSTS = 4
 
 _TIMES = frozenset(
     {"started", "ended", "finished", "recorded", "opened", "updated", "acknowledged", "resolved", "cleared"}
-    | {"first_seen", "last_seen", "at", "since", "until", "due", "done"}
+    | {"first_seen", "last_seen", "at", "since", "until", "due", "done", "created", "approved"}
 )
 
 
