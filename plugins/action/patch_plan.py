@@ -11,6 +11,7 @@ pending packages are known are their ratings, too.
 from __future__ import annotations
 
 import os
+import time
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -58,4 +59,5 @@ class ActionModule(ActionBase):
         return plan_annotate.annotate(index, result)
 
     def _plan(self, arguments, task_vars):
-        return self._execute_module("upkeep.maintenance.patch_plan", module_args=arguments, task_vars=task_vars)
+        result = self._execute_module("upkeep.maintenance.patch_plan", module_args=arguments, task_vars=task_vars)
+        return plan_annotate.dated(result, time.time())

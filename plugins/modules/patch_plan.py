@@ -18,9 +18,9 @@ description:
     other packages is left out and told, unless O(allow_removals=true).
   - A plan has an identity (RV(plan.id)), made from what it does. With O(plan), an approved one, it tells what changed
     since.
-  - With O(cves) it tells whether the host is exposed to them. apt knows no CVEs; the controller has them in files that
-    you mirror, O(vulnerability_data). What neither they nor dnf's advisories know is C(not_known), and never "not
-    exposed".
+  - With O(cves) it tells whether the host is exposed to them, and with O(packages) whether it has older versions. apt
+    knows no CVEs; the controller has them in files that you mirror, O(vulnerability_data). What neither they nor dnf's
+    advisories know is C(not_known), and never "not exposed".
   - It reads only. With O(refresh=true) it fetches the package lists first.
   - Where the package lists cannot be believed (a repository is down, they are old), RV(state) is V(not_known), and a
     finding says why.
@@ -79,7 +79,9 @@ options:
     elements: str
     default: []
   packages:
-    description: The packages that O(select=packages) brings, where they are installed.
+    description:
+      - The packages that O(select=packages) brings, where they are installed.
+      - Whether the host has an older version is told in RV(exposure), whatever O(select) is.
     type: list
     elements: dict
     default: []
@@ -94,6 +96,10 @@ options:
           - It is never downgraded.
         type: str
         default: ""
+      at_least:
+        description: Let it be the newest there is, as long as that is not older than O(packages[].version).
+        type: bool
+        default: false
   exclude:
     description:
       - Packages that are not to be touched, each with the reason. They do not come along with others either.
@@ -301,10 +307,14 @@ missing:
   sample: []
 exposure:
   description:
-    - Of each of O(cves) whether this host is C(exposed), C(patched), C(not_installed) or C(not_known), and why, and the
-      packages it is exposed by. An empty C(candidate) means that no repository of this host has a patch yet; C(reboot)
-      is there, and true, when a kernel with the fix is installed and does not run yet.
-  returned: when O(cves) are named
+    - Of each of O(cves), and of each of O(packages) as C(NAME) or C(NAME=VERSION), whether this host is C(exposed),
+      C(mitigated) (exposed, and a mitigation by M(upkeep.maintenance.patch_mitigation) is in force), C(patched),
+      C(not_installed) or C(not_known), and why, and the packages it is exposed by.
+    - An empty C(candidate) means that no repository of this host has a patch yet; C(reboot) is there, and true, when a
+      kernel with the fix is installed and does not run yet. C(published) is the time of the vulnerability, or else of
+      the updates that mend it, in seconds since the epoch, or null.
+    - It is also in C(states), as part of the contract, of the kind C(exposure).
+  returned: when O(cves) or O(packages) are named
   type: dict
   sample:
     CVE-2025-9230:
@@ -312,7 +322,20 @@ exposure:
       why: openssl 3.0.16-1~deb12u1 is older than 3.0.17-1~deb12u2, which fixes it
       severity: high
       known_exploited: false
+      published: 1759190400.0
       packages: [{name: openssl, installed: 3.0.16-1~deb12u1, fixed: 3.0.17-1~deb12u2, candidate: 3.0.17-1~deb12u2}]
+asked_at:
+  description: When the exposure was asked for, by the controller's clock, in seconds since the epoch.
+  returned: when O(cves) or O(packages) are named
+  type: float
+  sample: 1790000000.0
+mitigations:
+  description: The mitigations that M(upkeep.maintenance.patch_mitigation) put in here, and whether they are in force.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: no-dccp, cves: [CVE-2026-12346], kind: kernel_module, since: 1790000000.0, packages: {},
+    in_force: true, why: ""}]
 approved:
   description: Of the approved O(plan), what is done already and what would be done otherwise now.
   returned: when O(plan) is given and there is a plan
@@ -324,6 +347,12 @@ vulnerability_files:
   type: list
   elements: dict
   sample: [{name: json, kind: debian-tracker, entries: 131072}]
+states:
+  description: The exposure for whoever keeps its history, as part of the contract.
+  returned: when O(cves) or O(packages) are named
+  type: list
+  elements: dict
+  sample: [{kind: exposure, subject: os, data: {plan: p-03aca58b6763, at: 1790000000.0, exposure: {}}}]
 plans:
   description: The plan for whoever approves it, as part of the contract.
   returned: when there is a plan

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._findings import plan as plan_record
 from . import plan_model
+from .plan_exposure import KIND
 from .plan_select import urgency
 from .vulnerabilities import annotated
 
@@ -39,6 +40,17 @@ def annotate(index: Index, result: dict[str, Any]) -> dict[str, Any]:
     plan = dict(plan, packages=sorted(packages, key=urgency))
     record = plan_record("os", plan["id"], plan_model.summary(plan), plan)
     return dict(result, plan=plan, lines=plan_model.lines(plan), plans=[record])
+
+
+def dated(result: dict[str, Any], now: float) -> dict[str, Any]:
+    """The result with the time of its exposure by the controller's clock (seconds since the epoch): one for all."""
+    states = result.get("states")
+    for state in states if isinstance(states, list) else []:
+        if isinstance(state, dict) and state.get("kind") == KIND and isinstance(state.get("data"), dict):
+            state["data"]["at"] = now
+    if isinstance(result.get("exposure"), dict):
+        result["asked_at"] = now
+    return result
 
 
 def ratings(index: Index, result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -27,7 +27,7 @@ def resolve(
     host: Host, selection: Selection, options: Mapping[str, Any], approved: list[tuple[str, str]]
 ) -> tuple[Resolved, dict[str, dict[str, Any]], dict[str, list[str]]]:
     """What dnf would do to bring what is wanted; of each CVE in ``cves``, what its advisories say; and the installed
-    versions of the ``approved`` packages (name, architecture), by ``name:arch``."""
+    versions of the ``approved`` packages (name, architecture or empty for any), by ``name:arch``."""
     resolved = Resolved()
     if not selection.wanted and not options["cves"] and not approved:
         return resolved, {}, {}

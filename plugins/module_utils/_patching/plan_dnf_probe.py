@@ -57,7 +57,10 @@ def work_out(base, settings, answer):
 
     installed = base.sack.query(flags=hawkey.IGNORE_EXCLUDES).installed()
     answer["versions"] = {
-        "%s:%s" % (name, arch): [evr(package) for package in installed.filter(name=name, arch=arch)]
+        "%s:%s" % (name, arch): [
+            evr(package)
+            for package in (installed.filter(name=name, arch=arch) if arch else installed.filter(name=name))
+        ]
         for name, arch in settings["approved"]
     }
     if settings.get("cves"):

@@ -31,7 +31,11 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "options": {"name": {"type": "str", "required": True}, "version": {"type": "str", "default": ""}},
+        "options": {
+            "name": {"type": "str", "required": True},
+            "version": {"type": "str", "default": ""},
+            "at_least": {"type": "bool", "default": False},
+        },
     },
     "exclude": {
         "type": "list",

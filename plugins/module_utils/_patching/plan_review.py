@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from .._findings import CannotCheck, Review, plain
 from .._host import AS_ROOT
-from . import gather_system, plan_effects, plan_model, plan_seconds
+from . import gather_system, mitigation_work, mitigations, plan_effects, plan_exposure, plan_model, plan_seconds
 from .judge import MANAGER_CHECKS, Judgement, count
 from .model import System
 from .plan_select import Selection, left_out, select, urgency
 from .review import pick_manager
 from .versions import compare_deb
-from .vulnerabilities import exposure, fixed_by, release_key, source_name
+from .vulnerabilities import comparer, exposure, fixed_by, release_key, source_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,7 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(options, cves=sorted({cve.strip().upper() for cve in options["cves"]}))
     reviewed = Review("patch")
     result: dict[str, Any] = {"state": "not_known", "reasons": [], "plan": None, "manager": "", "database": []}
+    result["mitigations"] = _mitigations(host, options, reviewed)
     system = System(os_release=gather_system.os_release(host))
     system.running_kernel = (host.read("/proc/sys/kernel/osrelease", 200) or "").strip()
     result["release"] = release_key(system.os_release)
@@ -66,6 +67,7 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
         )
     doubts = _doubts(known, system, options, host.now())
     work = _Work(host, known, system, options, result["release"])
+    work.mitigations = result["mitigations"]
     if known.manager == "apt" and options["cves"]:
         work.expose()
     with reviewed.check("patch.plan.not_known", SUBJECT):
@@ -90,18 +92,23 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
             )  # fmt: skip
     if result["plan"] is not None:
         _tell(reviewed, result, work, options)
-    if options["cves"]:
-        _tell_exposure(reviewed, result, work)
+    _tell_exposure(reviewed, result, work)
+    plan_exposure.tell_mitigations(reviewed, result["mitigations"], result["exposure"], work.installed())
     return _finished(reviewed, result, options)
 
 
 def _finished(reviewed: Review, result: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    if options["cves"] and "exposure" not in result:
-        why = "the host's packages are not known"
-        result["exposure"] = {cve: {"state": "not_known", "packages": [], "why": why} for cve in options["cves"]}
-        for cve in options["cves"]:
-            _exposure_finding(reviewed, cve, result["exposure"][cve], {})
+    if "exposure" not in result:
+        keys = [*options["cves"], *map(plan_exposure.key_of, options["packages"])]
+        result["exposure"] = {key: plan_exposure.unknown("the host's packages are not known") for key in keys}
+        for key, told in result["exposure"].items():
+            plan_exposure.tell(reviewed, key, told, {})
     plan = result["plan"]
+    if result["exposure"]:
+        name = plan["id"] if plan is not None else ""
+        reviewed.state(plan_exposure.KIND, plan_exposure.SUBJECT, {"plan": name, "exposure": result["exposure"]})
+    else:
+        del result["exposure"]
     if plan is not None:
         result["lines"] = plan_model.lines(plan)
         reviewed.plan(SUBJECT, plan["id"], plan_model.summary(plan), plan)
@@ -137,6 +144,7 @@ class _Work:
         """Of the approved plan's packages: name:arch -> the versions that are installed."""
         self.unseen = ""
         """What of the plan's effects could not be seen, for lack of rights."""
+        self.mitigations: list[dict[str, Any]] = []
         self._candidates: dict[str, tuple[str, str]] = {}
 
     def run(self) -> Any:
@@ -152,6 +160,28 @@ class _Work:
             return resolved.problem
         self.plan = self._planned(resolved)
         return None
+
+    def _watched(self) -> list[str]:
+        stood_in = [name for one in self.mitigations for name in one["packages"]]
+        return sorted({*(package["name"] for package in self.options["packages"]), *stood_in})
+
+    def installed(self) -> dict[str, list[str]]:
+        """The installed versions of packages by name: with dnf, of those that somebody asks for."""
+        found: dict[str, list[str]] = {}
+        for package in self.known.installed:
+            found.setdefault(package.name, []).append(package.version)
+        if self.known.manager == "dnf":
+            found = {name: self.versions[name + ":"] for name in self._watched() if name + ":" in self.versions}
+        return found
+
+    def expose_package(self, package: Mapping[str, Any], doubts: list[str]) -> dict[str, Any]:
+        """Whether this host has an older version of a package than was asked for."""
+        name = package["name"].partition(":")[0]
+        updates = [update for update in self.known.updates if update.name.partition(":")[0] == name]
+        versions = self.installed().get(name, [])
+        if self.known.manager == "dnf" and name + ":" not in self.versions:
+            return plan_exposure.unknown("the host's packages are not known")
+        return plan_exposure.of_package(package, versions, updates, doubts, comparer(self.known.manager))
 
     def looked_at_all_removals(self) -> bool:
         """Whether no update is left, beside those that were tried, that could remove a package."""
@@ -173,6 +203,8 @@ class _Work:
         from . import plan_dnf
 
         approved = [(p["name"], p["arch"]) for p in (self.options.get("plan") or {}).get("packages", [])]
+        # Of any architecture: what was asked for by name, and what mitigations stand in for.
+        approved += [(name, "") for name in self._watched()]
         resolved, self.exposure, self.versions = plan_dnf.resolve(self.host, self.selection, self.options, approved)
         return resolved
 
@@ -383,59 +415,31 @@ def _since(
 
 
 def _tell_exposure(reviewed: Review, result: dict[str, Any], work: _Work) -> None:
-    if not work.exposure:
-        return
     result["exposure"] = {}
-    for cve in work.options["cves"]:
-        told = work.exposure.get(cve) or {"state": "not_known", "packages": [], "why": "nothing tells of it"}
-        if work.known.manager == "dnf" and result["reasons"] and told["state"] in ("patched", "not_installed"):
+    plan = result["plan"] or {}
+    for key in work.options["cves"]:
+        told = work.exposure.get(key) or plan_exposure.unknown("".join(result["reasons"][:1]) or "nothing tells of it")
+        if work.known.manager == "dnf" and result["reasons"] and told["state"] in plan_exposure.SAFE:
             # By advisories that may not be all there are.
             told = dict(told, state="not_known", why="%s, but %s" % (told["why"], result["reasons"][0]))
-        about = (work.options.get("vulnerabilities") or {}).get(cve) or {}
+        about = (work.options.get("vulnerabilities") or {}).get(key) or {}
         told = dict(told, severity=about.get("severity") or "", known_exploited=bool(about.get("known_exploited")))
-        result["exposure"][cve] = told
-        _exposure_finding(reviewed, cve, told, result["plan"] or {})
+        result["exposure"][key] = dict(told, published=plan_exposure.published(told, about, plan))
+    for package in work.options["packages"]:
+        told = work.expose_package(package, result["reasons"])
+        told["published"] = plan_exposure.published(told, {}, plan)
+        result["exposure"][plan_exposure.key_of(package)] = told
+    for key, told in result["exposure"].items():
+        result["exposure"][key] = plan_exposure.with_mitigations(key, told, result["mitigations"])
+        plan_exposure.tell(reviewed, key, result["exposure"][key], plan)
 
 
-def _exposure_finding(reviewed: Review, cve: str, told: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
-    """high when the host is exposed, medium when that is not known; nothing stands still, so never critical."""
-    if told["state"] == "not_known":
-        reviewed.found(
-            "patch.exposure.not_known", cve, "medium",
-            "Whether this host is exposed to %s is not known: %s." % (cve, told["why"]),
-            [told["why"]],
-            "Mirror the vulnerability data anew (vulnerability_data), or look by hand if the software is installed.",
-        )  # fmt: skip
-        return
-    reviewed.covered("patch.exposure.not_known", cve)
-    if told["state"] != "exposed":
-        reviewed.covered("patch.exposure.exposed", cve)
-        return
-    lines = ["%s %s: %s" % (p["name"], p["installed"], _patch_of(p)) for p in told["packages"]]
-    names = {p["name"] for p in told["packages"]}
-    lines += [
-        "%s is left out of the plan, %s: %s" % (entry["name"], entry["why"].replace("_", " "), entry["reason"])
-        for entry in plan.get("left_out", [])
-        if entry["name"].partition(":")[0] in names and entry["why"] != "not_selected"
-    ]
-    patch = any(p["candidate"] for p in told["packages"])
-    summary = "This host is exposed to %s%s: %s." % (
-        cve, ", which is known to be exploited" if told.get("known_exploited") else "", told["why"],
-    )  # fmt: skip
-    remedy = (
-        "Reboot it: systemctl reboot"
-        if told.get("reboot")
-        else "Patch it: plan with select: cves and cves: [%s], then apply." % cve
-        if patch
-        else "There is no patch for it here yet: apply the vendor's mitigation, or take the service off the network."
-    )
-    facts = {"packages": told["packages"], "plan": plan.get("id", ""), "patch": patch}
-    reviewed.found("patch.exposure.exposed", cve, "high", summary, lines, remedy, facts)
-
-
-def _patch_of(package: Mapping[str, Any]) -> str:
-    if not package["fixed"]:
-        return "no fix yet"
-    if package["candidate"]:
-        return "fixed in %s, %s can be had" % (package["fixed"], package["candidate"])
-    return "fixed in %s, which no repository of this host offers" % package["fixed"]
+def _mitigations(host: Host, options: Mapping[str, Any], reviewed: Review) -> list[dict[str, Any]]:
+    """The mitigations that Upkeep put in on this host, and whether they are in force."""
+    if not host.exists(mitigations.BASE):
+        return []
+    try:
+        return mitigation_work.gather(mitigation_work.Machine(host), not options.get("check_mode"))
+    except mitigation_work.Refused as refused:
+        reviewed.not_run("patch.mitigation.lost", refused.why, refused.remedy)
+        return []

@@ -94,7 +94,9 @@ def select(
         else:
             version = update.candidate
             if options["select"] == "packages":
-                version = (named.get(update.name) or named[_plain_name(update.name)]).get("version") or version
+                asked = named.get(update.name) or named[_plain_name(update.name)]
+                if not asked.get("at_least") or compare(version, asked.get("version") or "") < 0:
+                    version = asked.get("version") or version
             if compare(version, update.installed) <= 0:
                 selection.left_out.append(left_out(update, "not_selected", "it is newer than %s" % version))
                 continue
