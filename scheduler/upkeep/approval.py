@@ -278,9 +278,9 @@ def step(store: Store, config: Config, now: float) -> int:
                 done += 1
                 continue
             ticket = approval.ticket or _link(connection, approval)
-            answer = _answer(connection, ticket, approval.asked, config.ticket_systems) if ticket else None
-            if answer is not None:
-                actor, yes, why = answer
+            said = answer(connection, ticket, approval.asked, config.ticket_systems) if ticket else None
+            if said is not None:
+                actor, yes, why = said
                 (approve if yes else reject)(connection, approval.run, actor, why, now)
                 done += 1
     return done
@@ -416,17 +416,23 @@ def _note(connection: Connection, approval: Approval, text: str, now: float) -> 
 
 def _link(connection: Connection, approval: Approval) -> int | None:
     """The ticket of a plan, once self-review has opened it."""
-    from sqlalchemy import select
-
-    entries = schema.ticket_entries
-    of_it = (entries.c.check_name == WAITING) & (entries.c.subject == subject(approval))
-    number: int | None = connection.scalar(select(entries.c.ticket).where(of_it).order_by(entries.c.id.desc()).limit(1))
+    number = ticket_of(connection, WAITING, subject(approval))
     if number is not None:
         approvals.change(connection, approval.run, approvals.ASKED, ticket=number)
     return number
 
 
-def _answer(connection: Connection, ticket: int, since: float, systems: Iterable[str]) -> tuple[str, bool, str] | None:
+def ticket_of(connection: Connection, check: str, about: str) -> int | None:
+    """The newest ticket of an identity; None when there is none."""
+    from sqlalchemy import select
+
+    entries = schema.ticket_entries
+    of_it = (entries.c.check_name == check) & (entries.c.subject == about)
+    number: int | None = connection.scalar(select(entries.c.ticket).where(of_it).order_by(entries.c.id.desc()).limit(1))
+    return number
+
+
+def answer(connection: Connection, ticket: int, since: float, systems: Iterable[str]) -> tuple[str, bool, str] | None:
     """What a person has said in the ticket: who, whether yes, and the words; None when nothing yet."""
     from sqlalchemy import select
 

@@ -78,6 +78,7 @@ BUILT_IN = (
     Rule(CONTRACT_BROKEN, group_by="subject"),
     Rule("*.check.not_run", group_by="subject"),
     Rule("upkeep.approval.waiting", group_by="subject"),  # a plan: who answers in its ticket answers only that one
+    Rule("patch.campaign.awaits_approval", group_by="subject"),  # likewise
     Rule("*", group_by="check", ignore=False),
 )
 """What holds where the configuration says nothing."""
@@ -258,6 +259,7 @@ def reconcile(
     began: float | None = None,
     complete: bool = True,
     check_mode: bool = False,
+    of_campaign: bool = False,
     muted: Collection[str] = (),
     superseded: Collection[Identity] = (),
 ) -> list[Change]:
@@ -268,12 +270,13 @@ def reconcile(
     the epoch; ``at`` is when the run had seen this, where that is not now, and ``began`` when it began to look, where
     that is not ``at``: findings are dated by the one, absences by the other. ``complete``: the run ended by itself;
     when it was cut off, absences say nothing. ``check_mode``: a task that fails, or does not, in check mode says
-    nothing of the real one. ``muted``: hosts of which not all that they found arrived. ``superseded``: what newer runs
-    covered.
+    nothing of the real one. ``of_campaign``: a task that fails opens no ticket of its own, for the run is a step of a
+    campaign, which says itself what became of the host. ``muted``: hosts of which not all that they found arrived.
+    ``superseded``: what newer runs covered.
     """
     at = now if at is None else at
     work = _Reconciliation(tickets, policy, now, at, at if began is None else began)
-    work.sort(findings, check_mode, superseded)
+    work.sort(findings, check_mode, of_campaign, superseded)
     work.place()
     if complete:
         silent = silent_hosts(work.seen, hosts) | set(muted)
@@ -309,12 +312,17 @@ class _Reconciliation:
                     self.owners[identity] = ticket
 
     def sort(
-        self, findings: Iterable[tuple[Identity, str]], check_mode: bool, superseded: Collection[Identity]
+        self,
+        findings: Iterable[tuple[Identity, str]],
+        check_mode: bool,
+        of_campaign: bool,
+        superseded: Collection[Identity],
     ) -> None:
         """Tell the findings that belong in a ticket from those that do not."""
         for identity, severity in findings:
             self.seen.add(identity)
-            if (check_mode and identity.check == TASK_FAILED) or is_superseded(identity, superseded):
+            told = check_mode or (of_campaign and identity not in self.owners)
+            if (told and identity.check == TASK_FAILED) or is_superseded(identity, superseded):
                 continue
             if severity == INFO or self.rule(identity.check).ignore:
                 # By the check alone: one that a run tells twice, as info and as more, is the same in either order.

@@ -168,6 +168,9 @@ def _record(
     at = min(finished if finished is not None else header.started, now)
     began = min(header.started, at)
     superseded = _superseded(connection, at, now)
+    from .store import campaigns  # only here: start-up time is a feature
+
+    of_campaign = campaigns.tells(connection, header.id)
     changes = reconcile(
         ((identity, SEVERITIES[rank]) for identity, rank in intake.worst.items()),
         intake.coverage,
@@ -179,6 +182,7 @@ def _record(
         began=began,
         complete=complete,
         check_mode=header.check_mode,
+        of_campaign=of_campaign,
         muted=intake.muted,
         superseded=superseded,
     )
@@ -189,7 +193,7 @@ def _record(
     _keep_run(connection, number, intake, state=state, finished=finished, recorded=now, complete=complete, job=job)
     proofs.seal(connection, number, actor, now)
     _keep_job_hosts(connection, named or "", header.check_mode, intake, began, at if complete else None)
-    notes = [*intake.notes(), *_notes(intake, complete, header.check_mode, superseded)]
+    notes = [*intake.notes(), *_notes(intake, complete, header.check_mode, of_campaign, superseded)]
     return _answer(connection, number, told, notes, findings_limit, already=False)
 
 
@@ -689,10 +693,15 @@ def _keep_job_hosts(
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=told), rows)
 
 
-def _notes(intake: _Intake, complete: bool, check_mode: bool, superseded: set[Identity]) -> Iterator[str]:
+def _notes(
+    intake: _Intake, complete: bool, check_mode: bool, of_campaign: bool, superseded: set[Identity]
+) -> Iterator[str]:
     if not complete:
         yield "The run did not come to its end: nothing that it did not see is taken for clean."
-    if check_mode and any(identity.check == TASK_FAILED for identity in intake.worst):
+    failed = any(identity.check == TASK_FAILED for identity in intake.worst)
+    if of_campaign and failed:
+        yield "Tasks that failed open no tickets of their own: the campaign tells what became of their hosts."
+    if check_mode and failed:
         yield "Tasks that failed in check mode open no tickets: they may fail only because nothing was changed before."
     stale = sum(is_superseded(identity, superseded) for identity in intake.worst) if superseded else 0
     if stale:

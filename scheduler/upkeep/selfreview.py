@@ -87,7 +87,9 @@ ROOM = "upkeep.store.room"
 UNREADABLE = "upkeep.config.unreadable"
 NOT_RUN = "upkeep.check.not_run"
 
-CAMPAIGNS = ("patch.campaign.stopped", "patch.campaign.quarantined", "patch.campaign.left")
+CAMPAIGNS = tuple(
+    f"patch.campaign.{fault}" for fault in ("awaits_approval", "stopped", "failed", "quarantined", "left")
+)
 OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HELD, HEARTBEAT, LOST, *CAMPAIGNS)
 """The same on whichever node one looks."""
 OURS = (*OF_THE_STORE, ROOM, UNREADABLE, NOT_RUN)

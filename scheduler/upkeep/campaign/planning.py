@@ -124,9 +124,12 @@ def _host(
     return replace(host, ring=place.ring, place=place.place, cluster=place.cluster, times={model.PLANNED: now})
 
 
-def changed_since(connection: Connection, kept: Kept, spec: model.Spec) -> list[str]:
+def changed_since(connection: Connection, kept: Kept, config: Config) -> list[str]:
     """What is not as it was when the campaign was planned: lines for a person, none when all is."""
     lines = []
+    spec = config.campaigns.get(kept.campaign.spec.name)
+    if spec is None:
+        return [f"{kept.campaign.spec.name} is not in upkeep.yml any more"]
     was, is_now = kept.campaign.spec.as_json(), spec.as_json()
     lines += [f"{name} in upkeep.yml is another" for name in is_now if was.get(name) != is_now[name]]
     if model.digest(kept.campaign.spec, kept.campaign.hosts) != kept.digest:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..store import campaigns
-from . import drive
+from . import approving, drive
 from .engine import Engine, Learned, Resting
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ _resting: dict[tuple[str, int], float] = {}
 
 def step(store: Store, config: Config, now: float) -> int:
     """Look at each campaign; the number of those for which something was done. Raises UpkeepError for the store."""
+    done = approving.step(store, config, now)
     with store.database.read() as connection:
         numbers = campaigns.of_interest(connection)
-    done = 0
     for number in numbers:
         key = (store.url, number)
         if now < _resting.get(key, 0.0) <= now + LOOK:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ACTIONS = ("list", "plan", "status", "approve", "start", "pause", "resume", "abort", "release")
 
+OUTGOING = 10.0
+"""Seconds for sending what came of it."""
+
 EPILOG = """\
 examples:
   upkeep campaign                          the campaigns of upkeep.yml, and how the newest of each stands
@@ -72,10 +75,13 @@ def execute(arguments: argparse.Namespace) -> int:
         raise _not_understood(arguments, "upkeep campaign release NAME HOST [HOST …]")
     if arguments.action in ("plan", "status", "start", "resume") and arguments.words:
         raise _not_understood(arguments, f"upkeep campaign {arguments.action} NAME")
+    from ..service import steps
     from ..store import open_store
 
     with open_store(config.store_url, config.home) as store:
         code: int = _DO[arguments.action](config, store, arguments)
+        if arguments.action in ("plan", "approve", "abort"):  # what waits for approval has a ticket
+            steps.outgoing(store, config, OUTGOING)
         return code
 
 
@@ -189,10 +195,10 @@ def _approve(config: Config, store: Store, arguments: argparse.Namespace) -> int
     kept = _kept(config, store, arguments.name)
     if kept.campaign.state != model.WAITS:
         raise _refused(kept, "a plan that waits", f"upkeep campaign plan {kept.name}   (plans it anew)")
-    spec = _spec(config, kept.name)
+    _spec(config, kept.campaign.spec.name)
     with store.database.write() as connection:
         kept = campaigns.one(connection, kept.number)
-        _refuse_changed(kept, planning.changed_since(connection, kept, spec))
+        _refuse_changed(kept, planning.changed_since(connection, kept, config))
         campaigns.set_approved(connection, kept.number, actor(), " ".join(arguments.words), time.time())
         kept = campaigns.one(connection, kept.number)
     if arguments.json:
@@ -222,15 +228,15 @@ def _start(config: Config, store: Store, arguments: argparse.Namespace) -> int:
         raise _refused(kept, "one that was not started", f"upkeep campaign resume {kept.name}")
     if kept.campaign.state != model.WAITS:
         raise _refused(kept, "a plan that waits", f"upkeep campaign plan {kept.name}   (plans it anew)")
-    spec = _spec(config, kept.name)
+    _spec(config, kept.campaign.spec.name)
     store.check_writable()
     _needs_scheduler(store, arguments)
     with store.database.write() as connection:
         kept = campaigns.one(connection, kept.number)
         if kept.campaign.state != model.WAITS:
             raise _refused(kept, "one that was not started", f"upkeep campaign status {kept.name}")
-        _refuse_changed(kept, planning.changed_since(connection, kept, spec))
-        if spec.approve and kept.approved is None:
+        _refuse_changed(kept, planning.changed_since(connection, kept, config))
+        if kept.waits_for_approval:
             raise UpkeepError(
                 f"the campaign {kept.name} is not approved",
                 expected="a person's word for its plan",
@@ -293,7 +299,7 @@ def _go_on(config: Config, store: Store, arguments: argparse.Namespace, kept: Ke
     try:
         kept = drive.drive(store, config, kept.number, actor(), _say)
     finally:
-        steps.outgoing(store, config, 10.0)
+        steps.outgoing(store, config, OUTGOING)
     if arguments.json:
         show.document(store, kept)
     else:

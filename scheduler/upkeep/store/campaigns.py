@@ -48,6 +48,13 @@ class Kept:
     started_by: str
     ended: float | None
 
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether a person's word is all that it waits for."""
+        campaign = self.campaign
+        some = any(host.ring is not None for host in campaign.hosts)
+        return campaign.state == model.WAITS and campaign.spec.approve and self.approved is None and some
+
 
 @dataclass(frozen=True)
 class Step:
@@ -143,6 +150,12 @@ def newest(connection: Connection, name: str) -> int | None:
     """The number of the newest campaign of a name; None when it was never planned."""
     found: int | None = connection.scalar(select(func.max(campaigns.c.number)).where(campaigns.c.name == name))
     return found
+
+
+def in_state(connection: Connection, *states: str) -> list[int]:
+    """The numbers of the campaigns in some states, in their order."""
+    wanted = select(campaigns.c.number).where(campaigns.c.state.in_(states)).order_by(campaigns.c.number)
+    return list(connection.scalars(wanted))
 
 
 def started(connection: Connection, name: str) -> int | None:
@@ -297,6 +310,12 @@ def end(
     is_open = (campaign_steps.c.id == step) & campaign_steps.c.state.in_(OPEN)
     values = {"state": ENDED, "outcomes": dict(outcomes), "why": why, "seconds": seconds, "ended": now}
     return connection.execute(update(campaign_steps).where(is_open).values(values)).rowcount == 1
+
+
+def tells(connection: Connection, run_id: str) -> bool:
+    """Whether a run is a step of a campaign that changes hosts: of those the campaign says what became of each."""
+    query = select(campaign_steps.c.step).where(campaign_steps.c.run == run_id, campaign_steps.c.step != model.PLAN)
+    return connection.scalar(query.limit(1)) is not None
 
 
 def undo_of(connection: Connection, number: int) -> list[Undo]:

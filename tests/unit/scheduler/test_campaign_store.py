@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review, finding
 from tests.unit.scheduler.campaign_world import fleet
-from upkeep.campaign import carry, look, model
+from upkeep import selfreview
+from upkeep.campaign import approving, carry, look, model
 from upkeep.campaign.model import DRAIN, QUARANTINED, RUNNING, SNAPSHOT, STOPPED, Campaign, Ring, RingState, Spec
 from upkeep.campaign.planning import _host, changed_since, is_something
 from upkeep.campaign.times import spans_of
@@ -52,6 +54,11 @@ def results(path: Path, run: str, made: dict[str, dict[str, object]]) -> Path:
     records.append(_results.end_record(60.0, "finished"))
     path.write_text("".join(map(_results.line, records)))
     return path
+
+
+def having(*specs: Spec) -> Config:
+    """A configuration with these campaigns."""
+    return Config(None, Path(), campaigns={spec.name: spec for spec in specs})
 
 
 def plan(number: int, **more: object) -> dict[str, object]:
@@ -135,14 +142,17 @@ def test_plans_come_with_a_runs_results_and_stay_as_long_as_a_campaign_needs_the
             host: (given["id"], run, given["plan"]) for host, given in made.items()
         }
         kept = campaigns.one(connection, number)
-        assert changed_since(connection, kept, SPEC) == []
+        assert changed_since(connection, kept, having(SPEC)) == []
+        assert changed_since(connection, kept, having()) == ["os is not in upkeep.yml any more"]
     # A newer plan of a host, by whatever run, is told; so is another spec, and a store that was tampered with.
     record_file(store, results(tmp_path / "r2", "r2", {"h1": plan(99)}), Policy(), 80.0)
     with store.database.read() as connection:
-        assert changed_since(connection, kept, SPEC) == ["h1: planned anew by run 2: 1 package"]
-        assert "soak in upkeep.yml is another" in changed_since(connection, kept, replace(SPEC, soak=1.0))
+        assert changed_since(connection, kept, having(SPEC)) == ["h1: planned anew by run 2: 1 package"]
+        assert "soak in upkeep.yml is another" in changed_since(connection, kept, having(replace(SPEC, soak=1.0)))
         forged = replace(kept, campaign=replace(kept.campaign, hosts=kept.campaign.hosts[1:]))
-        assert "what the store holds is not what its digest stands for" in changed_since(connection, forged, SPEC)
+        assert "what the store holds is not what its digest stands for" in changed_since(
+            connection, forged, having(SPEC)
+        )
     with store.database.write() as connection:
         assert plans.prune(connection, 1e9, model.ENDED) == 1, "only what no campaign needs"
         campaigns.save(connection, number, kept.campaign, replace(kept.campaign, state="aborted"), "anna", 400.0)
@@ -177,7 +187,7 @@ def found(store: Store, campaign: Campaign, now: float = 10_000.0) -> dict[str, 
         campaigns.save(connection, number, was, campaign, "", 200.0)
     review = Review("upkeep")
     with store.database.read() as connection:
-        look.look(connection, review, Config(None, Path()), now)
+        look.look(connection, review, having(SPEC), now)
     assert {entry["check"] for entry in review.coverage} >= set(look.CHECKS)
     return {one["check"]: one for one in review.findings}
 
@@ -200,6 +210,119 @@ def test_what_needs_a_person_is_found(store: Store) -> None:
     assert "drained, and its monitoring silenced" in json.dumps(quarantined["evidence"])
     assert "has stopped: 1 failed" in str(made[look.STOPPED]["summary"])
     assert made[look.LEFT]["subject"] == "h1 snapshot, campaign os"
+
+
+def test_a_host_that_failed_is_told_with_its_reason_until_a_newer_plan_has_seen_it(store: Store) -> None:
+    one, two, three = fleet(SPEC, [0, 1, 1]).hosts
+    hosts = (
+        replace(one, state="rolled_back", batch=1, failed=True, why="nginx is dead", times={"applied": 1.0}),
+        replace(two, state="left_out", batch=2, failed=True, why="no room on /"),
+        replace(three, state="left_out", why="h1 of its group failed: the others are left as they are"),
+    )
+    number = planned(store)
+    with store.database.write() as connection:
+        was = campaigns.one(connection, number).campaign
+        campaigns.set_started(connection, number, "anna", 150.0)
+        campaigns.save(connection, number, was, replace(was, hosts=hosts, state="finished"), "", 200.0)
+
+    def told() -> dict[str, str]:
+        review = Review("upkeep")
+        with store.database.read() as connection:
+            look.look(connection, review, having(SPEC), 10_000.0)
+        return {one["subject"]: one["summary"] for one in review.findings if one["check"] == look.FAILED}
+
+    assert told() == {
+        "h0, campaign os": "h0 was brought back to what it was by the campaign os: nginx is dead.",
+        "h1, campaign os": "h1 was not changed by the campaign os: no room on /.",
+    }
+    number = planned(store)
+    assert len(told()) == 2, "a new plan by itself says nothing of them"
+    with store.database.write() as connection:
+        was = campaigns.one(connection, number).campaign
+        idle = (replace(was.hosts[0], state="done", ring=None), *was.hosts[1:])
+        campaigns.save(connection, number, was, replace(was, hosts=idle), "", 300.0)
+    assert list(told()) == ["h1, campaign os"], "there is nothing to do on h0 any more"
+
+
+def test_a_plan_that_waits_has_a_ticket_and_is_answered_there(store: Store, tmp_path: Path) -> None:
+    config = replace(having(SPEC), home=tmp_path)
+
+    def plan_it() -> int:
+        made = {f"h{place}": plan(place) for place in range(3)}
+        run = record_file(store, results(tmp_path / "r", f"r{time.time()}", made), Policy(), time.time()).run.number
+        number = planned(store, run)
+        selfreview.step(store, config, time.time())
+        return number
+
+    def waits() -> list[str]:
+        return [one.state for one in store.tickets(None, check=look.WAITING)]
+
+    def ticket() -> int:
+        (one,) = store.tickets(check=look.WAITING)
+        return one.number
+
+    plan_it()
+    assert waits() == ["open"]
+    first = store.ticket(ticket())
+    assert (first.ticket.priority, first.entries[0].summary) == (
+        "P3", "The campaign os would change 3 hosts, and waits for approval."
+    )  # fmt: skip
+    # Planned anew: another plan, another ticket.
+    second = plan_it()
+    assert sorted(waits()) == ["open", "resolved"]
+    store.comment(ticket(), "anna", "who has seen it?", time.time())
+    assert approving.step(store, config, time.time()) == 0
+    store.acknowledge(ticket(), "bob", "go", time.time())
+    assert approving.step(store, config, time.time()) == 1
+    with store.database.read() as connection:
+        kept = campaigns.one(connection, second)
+    assert (kept.approved_by, kept.campaign.state) == ("bob", "planned") and "go" in kept.approved_why
+    selfreview.step(store, config, time.time())
+    assert waits() == ["resolved", "resolved"]
+    # Rejected: it is over. What is not as it was planned is approved by nobody.
+    third = plan_it()
+    store.comment(ticket(), "anna", "Rejected: not this week", time.time())
+    assert approving.step(store, config, time.time()) == 1
+    with store.database.read() as connection:
+        kept = campaigns.one(connection, third)
+    assert kept.campaign.state == "aborted" and "rejected by anna" in kept.campaign.why
+    plan_it()
+    store.acknowledge(ticket(), "bob", "", time.time())
+    other = replace(config, campaigns={"os": replace(SPEC, soak=1.0)})
+    assert approving.step(store, other, time.time()) == 0
+
+
+def test_a_task_that_fails_in_a_step_opens_no_ticket_of_its_own(store: Store, tmp_path: Path) -> None:
+    failed = finding("upkeep.task.failed", "Apply the plan", "medium", "It failed")
+    dead = finding("patch.health.service_lost", "nginx.service", "critical", "It is dead")
+
+    def run(name: str, *found: dict[str, object]) -> list[str]:
+        records = [_results.run_record(name, "site.yml", False, time.time())]
+        records += [{"type": "finding", "host": "h0", "finding": one} for one in found]
+        records.append({"type": "host", "host": "h0", "state": "failed", "ok": 1, "changed": 0, "failed": 1})
+        records.append(_results.end_record(time.time(), "finished"))
+        path = tmp_path / name
+        path.write_text("".join(map(_results.line, records)))
+        recorded = record_file(store, path, Policy(), time.time())
+        assert recorded.exit_code == 3 and len(recorded.findings) == len(found), "nothing is lost"
+        return [change.what for change in recorded.changes]
+
+    def step(name: str, run_id: str) -> None:
+        with store.database.write() as connection:
+            claimed = campaigns.claim(connection, number, name, ["h0"], 110.0)
+            assert claimed is not None
+            campaigns.begin(connection, claimed, run_id)
+
+    number = planned(store)
+    step("apply", "one")
+    assert run("one", failed) == []
+    assert run("by hand", failed) == ["opened"]
+    # What stands already is kept up to date; what a plan could not do, the campaign has no words for.
+    step("apply", "two")
+    assert run("two", failed, dead) == ["opened", "seen"]
+    step("plan", "three")
+    other = finding("upkeep.task.failed", "Plan", "medium", "It failed")
+    assert run("three", other) == ["opened"]
 
 
 def test_one_that_cannot_go_on_by_itself_is_found(store: Store) -> None:
