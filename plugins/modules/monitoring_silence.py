@@ -12,8 +12,10 @@ short_description: Keep the alerts of a host quiet while it is worked on, and fo
 version_added: 0.1.0
 description:
   - Makes, lengthens or ends a silence of Prometheus' Alertmanager, by its API v2. Tried with Alertmanager 0.25.0.
-  - It is found again by its O(key), which stands in C(createdBy) of the silence as C(upkeep/KEY). Of each key there is
-    exactly one silence; more, or others that are left of it, are ended. Silences of anybody else are left alone.
+  - Or a maintenance of Zabbix, by its API (5.4 and later). Tried with Zabbix 6.0.14. It is deleted when it is ended.
+  - It is found again by its O(key), which stands as C(upkeep/KEY) in C(createdBy) of the silence, or as the name of the
+    maintenance. Of each key there is exactly one; more, or others that are left of it, are ended. Those of anybody
+    else are left alone.
   - A silence always ends by itself, after a week at the latest, so that one that nobody could end does no lasting harm.
   - What was asked for is seen to be so by reading again. The new silence is there before the old one goes.
   - It asks from where it runs, as a rule the controller (C(delegate_to) V(localhost)), and never needs the host that is
@@ -22,9 +24,9 @@ author:
   - Upkeep contributors (@upkeep)
 options:
   kind:
-    description: What the silences are made in.
+    description: What the silences are made in. An option that only other kinds have is refused.
     type: str
-    choices: [alertmanager]
+    choices: [alertmanager, zabbix]
     default: alertmanager
   state:
     description: Whether alerts shall be kept quiet.
@@ -38,12 +40,15 @@ options:
     type: str
     required: true
   url:
-    description: Where the pages of Alertmanager begin, with its path prefix if it has one. Of a cluster, any member.
+    description:
+      - Where the pages of Alertmanager begin, with its path prefix if it has one. Of a cluster, any member.
+      - With O(kind=zabbix), where its frontend begins (without C(/api_jsonrpc.php)).
     type: str
     required: true
   matchers:
     description:
-      - The alerts that are kept quiet, those that all of these match. Needed for O(state=present).
+      - The alerts that are kept quiet, those that all of these match. Needed for O(state=present). For
+        O(kind=alertmanager).
       - Matchers that would silence everything are refused.
     type: list
     elements: dict
@@ -65,8 +70,26 @@ options:
         description: Whether it must match, or must not.
         type: bool
         default: true
+  hosts:
+    description:
+      - The hosts that are put into maintenance, by their host name (not the visible one). Needed for O(state=present).
+        For O(kind=zabbix).
+    type: list
+    elements: str
+    default: []
+  collect_data:
+    description: Whether Zabbix goes on to collect data of O(hosts). For O(kind=zabbix).
+    type: bool
+    default: true
+  wait:
+    description:
+      - Seconds to wait until Zabbix' server has put O(hosts) into maintenance, which it does once a minute; until then
+        alerts still call somebody. V(0) does not wait. Hosts that are not monitored are not waited for. For
+        O(kind=zabbix).
+    type: int
+    default: 180
   minutes:
-    description: Minutes that it lasts from now, at most 10080 (a week).
+    description: Minutes that it lasts from now, at most 10080 (a week). Zabbix takes whole minutes, and five at least.
     type: int
     default: 120
   ends:
@@ -83,13 +106,15 @@ options:
     type: str
     default: Maintenance by Upkeep
   user:
-    description: Who to log in as, by Basic authentication.
+    description: Who to log in as, by Basic authentication; with O(kind=zabbix), by its API.
     type: str
   password:
     description: The password. It is not logged, and not shown should the server repeat it.
     type: str
   token:
-    description: A bearer token, in place of O(user). It is not logged, and not shown should the server repeat it.
+    description:
+      - A bearer token, or one of Zabbix' API, in place of O(user). It is not logged, and not shown should the server
+        repeat it.
     type: str
   verify:
     description: Whether the certificate of the server must be trusted and bear its name.
@@ -139,6 +164,15 @@ EXAMPLES = r"""
     comment: "Patching, change 4711"
   delegate_to: localhost
 
+- name: In maintenance in Zabbix, until it is done
+  upkeep.maintenance.monitoring_silence:
+    kind: zabbix
+    url: https://zabbix.example.com/zabbix
+    token: "{{ zabbix_token }}"
+    key: "patching/{{ inventory_hostname }}"
+    hosts: ["{{ inventory_hostname }}"]
+  delegate_to: localhost
+
 - name: It is done, so call us again
   upkeep.maintenance.monitoring_silence:
     url: https://alertmanager.example.com
@@ -157,7 +191,7 @@ silence:
   sample:
     key: patching/web1
     id: 8a2c1a3e-6a3f-4c3b-9d3f-0f6f2a1d9c55
-    matchers: '{instance=~"web1(:[0-9]+)?"}'
+    covers: '{instance=~"web1(:[0-9]+)?"}'
     ends: 1790007200.0
     ends_at: "2026-09-21T15:33:20.000Z"
 findings:

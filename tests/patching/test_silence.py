@@ -10,7 +10,6 @@ import http.server
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +25,12 @@ import pytest
 from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.silence import silence
 from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.silence_options import SPEC, errors_of
 
+from .http_server import free_port, says, serving
+
 pytestmark = pytest.mark.timeout(120)
 
 WEB1 = {"name": "instance", "value": "web1(:[0-9]+)?", "regex": True, "equal": True}
 WEB2 = {**WEB1, "value": "web2"}
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -185,57 +179,6 @@ def test_by_ansible(url: str) -> None:
 
 
 # -- servers that misbehave ----------------------------------------------------------------------------------------
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers as the test wants, and keeps what it was asked."""
-
-    def __init__(self, answer: Any, context: ssl.SSLContext | None = None) -> None:
-        asked: list[tuple[str, str, str]] = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do(self) -> None:
-                asked.append((self.command, self.path, self.headers.get("Authorization", "")))
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                answer(self)
-
-            do_GET = do_POST = do_DELETE = do  # noqa: N815 - http.server's names
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked = asked
-        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_port}"
-        if context:
-            self.socket = context.wrap_socket(self.socket, server_side=True)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass
-
-
-@contextmanager
-def serving(answer: Any, context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    with Server(answer, context) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def says(status: int, body: str, **headers: str) -> Any:
-    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body.encode())))
-        handler.end_headers()
-        handler.wfile.write(body.encode())
-
-    return answer
 
 
 def failed(told: dict[str, Any], check: str = "patch.silence.failed") -> dict[str, Any]:

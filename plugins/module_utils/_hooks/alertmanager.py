@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .http_json import Client, Failed
-from .silences import Silence, epoch, rfc3339
+from .http_json import Client
+from .outcome import Failed
+from .silence_options import identity
+from .silences import Scope, Silence, epoch, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
 API = "/api/v2"
 _BY = "upkeep/"
@@ -19,8 +21,19 @@ _BY = "upkeep/"
 
 
 class Alertmanager:
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    """Its silences. Of what they cover, a part is a matcher: (name, value, whether regex, whether equal)."""
+
+    in_place = False
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._client = Client(options["url"], options["timeout"], options)
+        self._options = options
+
+    def wanted(self) -> Scope:
+        return frozenset(identity(matcher) for matcher in self._options["matchers"])
+
+    def text(self, scope: Scope) -> str:
+        return matchers_text(scope)
 
     def find(self, key: str) -> list[Silence]:
         """The silences of the key that are active or will be. Raises :class:`Failed`."""
@@ -42,37 +55,22 @@ class Alertmanager:
                 ) from None
         return found
 
-    def make(self, key: str, matchers: Iterable[dict[str, Any]], now: float, ends: float, comment: str) -> str:
-        """Make a silence; its id. Raises :class:`Failed`."""
-        wanted = [
-            {"name": one["name"], "value": one["value"], "isRegex": one["regex"], "isEqual": one["equal"]}
-            for one in matchers
-        ]
-        return self._post(
-            {
-                "matchers": wanted, "startsAt": rfc3339(now), "endsAt": rfc3339(ends), "createdBy": _BY + key,
-                "comment": comment,
-            }
-        )  # fmt: skip
+    def make(self, key: str, scope: Scope, now: float, ends: float) -> None:
+        self._post(key, scope, ends, {"startsAt": rfc3339(now), "comment": self._options["comment"]})
 
-    def move(self, key: str, silence: Silence, ends: float) -> str:
-        """Give a silence another end; its id. Raises :class:`Failed`."""
-        wanted = [
+    def change(self, key: str, silence: Silence, scope: Scope, now: float, ends: float) -> None:
+        same = {"id": silence.id, "startsAt": silence.starts_text, "comment": silence.comment}
+        self._post(key, scope, ends, same)
+
+    def _post(self, key: str, scope: Scope, ends: float, more: dict[str, Any]) -> None:
+        matchers = [
             {"name": name, "value": value, "isRegex": regex, "isEqual": equal}
-            for name, value, regex, equal in sorted(silence.matchers)
+            for name, value, regex, equal in sorted(scope)
         ]
-        return self._post(
-            {
-                "id": silence.id, "matchers": wanted, "startsAt": silence.starts_text, "endsAt": rfc3339(ends),
-                "createdBy": _BY + key, "comment": silence.comment,
-            }
-        )  # fmt: skip
-
-    def _post(self, body: dict[str, Any]) -> str:
+        body = {"matchers": matchers, "endsAt": rfc3339(ends), "createdBy": _BY + key, **more}
         told = self._client.ask("POST", API + "/silences", body)
         if not isinstance(told, dict) or not isinstance(told.get("silenceID"), str):
             raise Failed("the id of the silence was expected in its answer", "Is url that of an Alertmanager?")
-        return str(told["silenceID"])
 
     def end(self, key: str, silence: Silence) -> None:
         """End a silence of the key; one that has ended in the meantime is well. Raises :class:`Failed`."""
@@ -82,6 +80,26 @@ class Alertmanager:
             # It answers 500 or 404 for one that is over already.
             if any(one.id == silence.id for one in self.find(key)):
                 raise
+
+    def not_in_effect(self, silence: Silence) -> list[str]:
+        """An active silence counts at once."""
+        return []
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def matchers_text(matchers: Scope) -> str:
+    """Matchers as Alertmanager writes them."""
+    words = [
+        "%s%s%s" % (name, ("=~" if equal else "!~") if regex else "=" if equal else "!=", _quoted(value))
+        for name, value, regex, equal in sorted(matchers)
+    ]
+    return "{%s}" % ", ".join(words)
+
+
+def _quoted(value: str) -> str:
+    return '"%s"' % value.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _silence(told: dict[str, Any]) -> Silence:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .._findings import Review
 from .drain_command import Command
 from .drain_haproxy import HAProxy
-from .draining import Failed, TimeIsOver, wait_for
+from .draining import wait_for
+from .outcome import Failed, TimeIsOver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._findings import clean_line, clean_lines
 from .._process import run
-from .draining import Failed, Look, Open
+from .draining import Look, Open
+from .outcome import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._findings import clean_line
-from .draining import Failed, Look, Open
+from .draining import Look, Open
+from .outcome import Failed
 from .haproxy_state import Decision, NotRead, Server, decide, servers_of, shown
 
 if TYPE_CHECKING:

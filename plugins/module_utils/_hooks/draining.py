@@ -6,27 +6,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, List, NamedTuple, Protocol
+from typing import Any, List, NamedTuple, Protocol
 
 from .._findings import clean_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from .outcome import TimeIsOver
 
 _POLL = 0.5
 """Seconds between looks at what is waited for."""
-
-
-class Failed(Exception):  # noqa: N818 - an outcome, not a bug
-    """It was not done: what was met, what to do, and lines that show it."""
-
-    def __init__(self, what: str, remedy: str, evidence: Iterable[str] = ()) -> None:
-        super().__init__(what)
-        self.what, self.remedy, self.evidence = what, remedy, list(evidence)
-
-
-class TimeIsOver(Failed):
-    """What was to be done was done, and what was waited for did not come in time."""
 
 
 class Look(NamedTuple):

@@ -15,20 +15,13 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from .._findings import MASK, clean_line
+from .outcome import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ANSWER = 32 * 1024 * 1024
-"""Bytes of an answer that are read: some 50,000 silences."""
-
-
-class Failed(Exception):  # noqa: N818 - an outcome, not a bug
-    """The server did not do what was asked: what was met, and what to do."""
-
-    def __init__(self, what: str, remedy: str, status: int = 0) -> None:
-        super().__init__(what)
-        self.what, self.remedy, self.status = what, remedy, status
+"""Bytes of an answer that are read: some 50,000 silences of Alertmanager."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -39,26 +32,33 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class Client:
-    """One server, by the options of monitoring_silence. Raises :class:`Failed` when certificates cannot be read."""
+    """One server. ``options`` are user, password, token, verify, ca_file, client_cert and client_key, as the modules
+    have them. Raises :class:`Failed` when certificates cannot be read.
+    """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.url = options["url"].rstrip("/")
-        self.timeout = options["timeout"]
+    def __init__(self, url: str, timeout: float, options: Mapping[str, Any], logs_in: bool = True) -> None:
+        self.url, self.timeout = url.rstrip("/"), timeout
         self._headers = {"Accept": "application/json", "User-Agent": "upkeep"}
-        self._secrets = [secret for secret in (options["password"], options["token"]) if secret]
-        credential = ""
-        if options["token"]:
-            credential = "Bearer " + options["token"]
-        elif options["user"]:
+        self._secrets = [secret for secret in (options["password"], options.get("token")) if secret]
+        if logs_in and options.get("token"):
+            self.bear(options["token"])
+        elif logs_in and options["user"]:
             pair = "%s:%s" % (options["user"], options["password"] or "")
             blob = base64.b64encode(pair.encode("utf-8")).decode("ascii")
-            self._secrets.append(blob)
-            credential = "Basic " + blob
-        if credential:
-            self._headers["Authorization"] = credential
+            self.hide(blob)
+            self._headers["Authorization"] = "Basic " + blob
         self._opener = urllib.request.build_opener(
             _NoRedirects(), urllib.request.HTTPSHandler(context=_tls_context(options))
         )
+
+    def hide(self, secret: str) -> None:
+        """Show it nowhere, should the server repeat it."""
+        self._secrets.append(secret)
+
+    def bear(self, token: str) -> None:
+        """Send it with every question, and nowhere else."""
+        self.hide(token)
+        self._headers["Authorization"] = "Bearer " + token
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """What the server answers, as JSON; None for an answer without a body.
@@ -76,7 +76,7 @@ class Client:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 box.append((None, self._failed(error)))
 
-        thread = threading.Thread(target=work, name="silence-request", daemon=True)
+        thread = threading.Thread(target=work, name="http-request", daemon=True)
         thread.start()
         thread.join(self.timeout + 1.0)
         if not box:
@@ -123,7 +123,7 @@ class Client:
         text = self.clean(told.decode("utf-8", "replace"))
         what = "it answered %d%s" % (status, ": " + text if text else "")
         if status in (401, 403):
-            remedy = "Give user and password, or a token, that may make and end silences."
+            remedy = "Give user and password, or a token, that may do this."
         elif status == 404:
             remedy = "Give the url under which the server's own pages begin, with its path prefix if it has one."
         elif 300 <= status < 400:
@@ -132,7 +132,7 @@ class Client:
             remedy = "It did not take what was asked for: see its answer."
         else:
             remedy = "Look at the server's own log."
-        return Failed(what, remedy, status)
+        return Failed(what, remedy, status=status)
 
     def _late(self) -> Failed:
         return Failed("there was no answer within %d s" % self.timeout, "Is the server well? Otherwise raise timeout.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from .option_kinds import CONTROL, login_errors, url_errors
+from .option_kinds import CONTROL, foreign, login_errors, url_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ LONGEST = 7 * 24 * 60
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}")
 
 SPEC: dict[str, Any] = {
-    "kind": {"type": "str", "choices": ["alertmanager"], "default": "alertmanager"},
+    "kind": {"type": "str", "choices": ["alertmanager", "zabbix"], "default": "alertmanager"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "key": {"type": "str", "required": True, "no_log": False},
     "url": {"type": "str", "required": True},
@@ -33,6 +33,9 @@ SPEC: dict[str, Any] = {
             "equal": {"type": "bool", "default": True},
         },
     },
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "collect_data": {"type": "bool", "default": True},
+    "wait": {"type": "int", "default": 180},
     "minutes": {"type": "int", "default": 120},
     "ends": {"type": "float"},
     "extend": {"type": "bool", "default": True},
@@ -47,12 +50,14 @@ SPEC: dict[str, Any] = {
     "timeout": {"type": "int", "default": 15},
 }
 
+_ONLY = {"matchers": ("alertmanager",), "hosts": ("zabbix",), "collect_data": ("zabbix",), "wait": ("zabbix",)}
+"""The kinds that an option belongs to; one that is not here belongs to all."""
 _EVERYTHING = ("", ".*", ".+", "^.*$", "^.+$")
 
 
 def errors_of(options: Mapping[str, Any], now: float) -> list[str]:
     """What is wrong with options that have their types: a sentence each. ``now`` is an epoch in seconds."""
-    errors = []
+    errors = foreign(options, SPEC, _ONLY)
     if not KEY.fullmatch(options["key"]):
         errors.append("key is up to 120 letters, digits and any of . _ : / @ -, and begins with a letter or a digit")
     errors += url_errors("url", options["url"]) + login_errors(options)
@@ -61,7 +66,11 @@ def errors_of(options: Mapping[str, Any], now: float) -> list[str]:
     if CONTROL.search(options["comment"]):
         errors.append("comment holds a line feed or another control character")
     if options["state"] == "present":
-        errors += _time_errors(options, now) + _matcher_errors(options["matchers"])
+        errors += _time_errors(options, now)
+        if options["kind"] == "alertmanager":
+            errors += _matcher_errors(options["matchers"])
+    if options["kind"] == "zabbix":
+        errors += _zabbix_errors(options)
     return errors
 
 
@@ -76,6 +85,21 @@ def _time_errors(options: Mapping[str, Any], now: float) -> list[str]:
     if left > LONGEST:
         return ["ends is at most a week away, this is %.0f minutes from now (is it in milliseconds?)" % left]
     return []
+
+
+def _zabbix_errors(options: Mapping[str, Any]) -> list[str]:
+    errors = []
+    if not options["token"] and not options["user"]:
+        errors.append("kind zabbix needs a token, or user and password")
+    if options["user"] and not options["password"]:
+        errors.append("user of kind zabbix needs a password")
+    if options["state"] == "present" and not options["hosts"]:
+        errors.append("hosts says which hosts are put into maintenance: at least one")
+    if any(not name.strip() or CONTROL.search(name) for name in options["hosts"]):
+        errors.append("hosts holds host names, and none of them is empty or holds control characters")
+    if not 0 <= options["wait"] <= 3600:
+        errors.append("wait is 0 to 3600 seconds, this is %d" % options["wait"])
+    return errors
 
 
 def _matcher_errors(matchers: list[dict[str, Any]]) -> list[str]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from .silence_options import identity
+from typing import TYPE_CHECKING, Any, FrozenSet, NamedTuple, Tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,34 +16,40 @@ if TYPE_CHECKING:
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
+Scope = FrozenSet[Tuple[Any, ...]]
+"""What a silence covers, as each kind has it, so that it can be compared: two that cover the same are equal."""
+
+
 class Silence(NamedTuple):
     """One silence of a server. Times are epochs in seconds."""
 
     id: str
     active: bool
-    """False when its time is still to come."""
-    matchers: frozenset[tuple[str, str, bool, bool]]
+    """False when its time is still to come, or is over."""
+    scope: Scope
     starts: float
     ends: float
     starts_text: str
-    """As the server said it, for it takes a silence with another beginning for another silence."""
+    """As the server said it, where it takes a silence with another beginning for another silence."""
     comment: str
 
 
 class Steps(NamedTuple):
-    """What is to be done, in this order: make or move first, so that there is never a gap; then end."""
+    """What is to be done, in this order: make or change first, so that there is never a gap; then end."""
 
     kept: Silence | None
-    """The one that stays, as it is or with another end."""
+    """The one that stays, as it is or changed."""
+    scope: Scope
+    """What the one that stays or is made shall cover."""
     ends: float
-    """When the one that stays or is made shall end; of no meaning when none shall be."""
+    """When it shall end; of no meaning when none shall be."""
     make: bool
-    move: bool
+    change: bool
     end: Sequence[Silence]
 
     @property
     def changes(self) -> bool:
-        return self.make or self.move or bool(self.end)
+        return self.make or self.change or bool(self.end)
 
 
 def epoch(text: str) -> float:
@@ -67,44 +71,34 @@ def rfc3339(moment: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000)) + ".%03dZ" % (milliseconds % 1000)
 
 
-def steps_to_present(found: Iterable[Silence], options: Mapping[str, Any], now: float) -> Steps:
-    """What is to be done so that exactly one silence of the key is active, for these matchers, for long enough.
+def steps_to_present(
+    found: Iterable[Silence], wanted: Scope, options: Mapping[str, Any], now: float, in_place: bool = False
+) -> Steps:
+    """What is to be done so that exactly one silence of the key is active, covers what is wanted, for long enough.
 
-    An end is never brought forward: who lengthened a silence by hand had a reason.
+    An end is never brought forward: who lengthened a silence by hand had a reason. ``in_place``: one that covers
+    something else, or whose time is over, becomes the one that is wanted, rather than giving way to a new one.
     """
     found = list(found)
-    wanted = frozenset(identity(matcher) for matcher in options["matchers"])
     asked = options["ends"] if options["ends"] is not None else now + options["minutes"] * 60
-    fits = [one for one in found if one.active and one.matchers == wanted]
-    kept = max(fits, key=lambda one: (one.ends, one.id)) if fits else None
+    fits = [one for one in found if one.active and (one.scope == wanted or in_place)] or (found if in_place else [])
+    if not fits:
+        return Steps(None, wanted, asked, make=True, change=False, end=found)
+    kept = max(fits, key=lambda one: (one.scope == wanted, one.ends, one.id))
     rest = [one for one in found if one is not kept]
-    if kept is None:
-        return Steps(None, asked, make=True, move=False, end=rest)
     # With minutes, the end that is asked for moves on with every run; half of it is soon enough to be moved again.
     enough = asked - 1 if options["ends"] is not None else now + options["minutes"] * 30
-    move = options["extend"] and kept.ends < enough
-    return Steps(kept, asked if move else kept.ends, make=False, move=move, end=rest)
+    move = not kept.active or (options["extend"] and kept.ends < enough)
+    change = move or kept.scope != wanted
+    return Steps(kept, wanted, asked if move else kept.ends, make=False, change=change, end=rest)
 
 
 def steps_to_absent(found: Iterable[Silence]) -> Steps:
     """What is to be done so that no silence of the key is left."""
-    return Steps(None, 0.0, make=False, move=False, end=list(found))
+    return Steps(None, frozenset(), 0.0, make=False, change=False, end=list(found))
 
 
-def shown(key: str, silences: Iterable[tuple[Iterable[tuple[str, str, bool, bool]], float]]) -> str:
-    """Silences (matchers, end) as a person reads them in a diff."""
-    lines = ["silence %s until %s: %s" % (key, rfc3339(ends), matchers_text(matchers)) for matchers, ends in silences]
+def shown(key: str, silences: Iterable[tuple[str, float]]) -> str:
+    """Silences (what they cover, end) as a person reads them in a diff."""
+    lines = ["silence %s until %s: %s" % (key, rfc3339(ends), covers) for covers, ends in silences]
     return "".join(line + "\n" for line in sorted(lines))
-
-
-def matchers_text(matchers: Iterable[tuple[str, str, bool, bool]]) -> str:
-    """Matchers as Alertmanager writes them."""
-    words = [
-        "%s%s%s" % (name, ("=~" if equal else "!~") if regex else "=" if equal else "!=", _quoted(value))
-        for name, value, regex, equal in sorted(matchers)
-    ]
-    return "{%s}" % ", ".join(words)
-
-
-def _quoted(value: str) -> str:
-    return '"%s"' % value.replace("\\", "\\\\").replace('"', '\\"')

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.alertmanager import matchers_text
 from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.silences import (
     Silence,
     epoch,
-    matchers_text,
     rfc3339,
     steps_to_absent,
     steps_to_present,
@@ -27,15 +27,14 @@ def one(name: str, left: float, *, active: bool = True, matchers: Any = WEB1) ->
 
 
 def options(**more: Any) -> dict[str, Any]:
-    matchers = [{"name": "instance", "value": "web1", "regex": False, "equal": True}]
-    return {"matchers": matchers, "minutes": 120, "ends": None, "extend": True, **more}
+    return {"minutes": 120, "ends": None, "extend": True, **more}
 
 
-def did(found: list[Silence], **more: Any) -> tuple[str, bool, bool, list[str], float]:
-    """What stays, whether one is made or moved, what is ended, and the hours that are left in the end."""
-    steps = steps_to_present(found, options(**more), NOW)
+def did(found: list[Silence], in_place: bool = False, **more: Any) -> tuple[str, bool, bool, list[str], float]:
+    """What stays, whether one is made or changed, what is ended, and the hours that are left in the end."""
+    steps = steps_to_present(found, WEB1, options(**more), NOW, in_place)
     kept = steps.kept.id if steps.kept else ""
-    return kept, steps.make, steps.move, [old.id for old in steps.end], (steps.ends - NOW) / HOUR
+    return kept, steps.make, steps.change, [old.id for old in steps.end], (steps.ends - NOW) / HOUR
 
 
 def test_none_is_made_and_one_is_left_alone() -> None:
@@ -57,6 +56,16 @@ def test_exactly_one_is_left() -> None:
     assert did(found[2:]) == ("", True, False, ["c", "d"], 2)
     assert [old.id for old in steps_to_absent(found).end] == ["a", "b", "c", "d"]
     assert not steps_to_absent([]).changes
+
+
+def test_where_there_can_be_only_one_it_is_changed() -> None:
+    assert did([], in_place=True) == ("", True, False, [], 2)
+    assert did([one("a", 1.9 * HOUR)], in_place=True) == ("a", False, False, [], 1.9)
+    assert did([one("a", 1.9 * HOUR, matchers=WEB2)], in_place=True) == ("a", False, True, [], 1.9)
+    assert did([one("a", 0.5 * HOUR, matchers=WEB2)], in_place=True, extend=False) == ("a", False, True, [], 0.5)
+    over = [one("a", -9 * HOUR, active=False)]
+    assert did(over, in_place=True) == ("a", False, True, [], 2)
+    assert did(over, in_place=True, extend=False) == ("a", False, True, [], 2)
 
 
 def test_times_go_there_and_back() -> None:
