@@ -51,7 +51,7 @@ from .model import (
     UNDRAINED,
     VERIFIED,
 )
-from .moves import back_to_quarantine, quarantined, reach, with_hosts, with_ring
+from .moves import quarantined, reach, with_hosts, with_ring
 from .rings import next_batch
 
 if TYPE_CHECKING:
@@ -245,12 +245,6 @@ def _settled(campaign: Campaign, host: Host, now: float) -> Host:
         if broken is None:
             return host
         return reach(host, LEFT_OUT, now, f"{broken.name} of its group failed: the others are left as they are")
-    lost = host.silent_since is not None and now - host.silent_since >= spec.lost_after
-    if lost and host.silent_since is not None:
-        silent = f"no answer for {shown(now - host.silent_since)}"
-        if host.way == RELEASE:
-            return back_to_quarantine(host, silent)
-        return quarantined(host, f"{silent}: {host.why}" if host.why else silent, now, lost=True)
     left_over = SNAPSHOT in host.undo and host.tries >= GIVE_UP and DRAIN not in host.undo
     if host.way == RELEASE:
         if host.verified and (not host.undo or left_over):

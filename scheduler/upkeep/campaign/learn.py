@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..durations import shown
 from .decide import steps_left
 from .model import (
     BACK,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .decide import Run
-    from .model import Campaign, Host
+    from .model import Campaign, Host, Spec
 
 UNKNOWN = 5
 """Runs without a word about a host after which it counts as one that does not answer."""
@@ -93,7 +94,7 @@ def after(
             changed.append(_failed(host, run.step, now, why))
         elif outcome == UNREACHABLE or host.tries + 1 >= UNKNOWN:
             why = why or f"{run.step}: its outcome is not known"
-            changed.append(_silent(host, run.step, now, why))
+            changed.append(_silent(campaign.spec, host, run.step, now, why))
         else:
             changed.append(again(host, now, "", PAUSES[min(host.tries, len(PAUSES) - 1)]))
     return with_hosts(campaign, changed)
@@ -156,7 +157,7 @@ def _failed(host: Host, step: str, now: float, why: str) -> Host:
     return replace(kept, way=way, failed=True, tries=0, retry_at=0.0)
 
 
-def _silent(host: Host, step: str, now: float, why: str) -> Host:
+def _silent(spec: Spec, host: Host, step: str, now: float, why: str) -> Host:
     """It did not answer."""
     if step in UNDONE_BY.values():
         return again(host, now, why)
@@ -166,7 +167,12 @@ def _silent(host: Host, step: str, now: float, why: str) -> Host:
     if host.way == RELEASE:
         return back_to_quarantine(host, why)
     since = now if host.silent_since is None else host.silent_since
+    over = since + spec.lost_after
+    if host.silent_since is not None and host.retry_at >= over:
+        # It was asked when its time was over: until then others may have been at work, and nobody asked it.
+        return quarantined(host, f"no answer for {shown(now - since)}: {why}", now, lost=True)
     tried = again(replace(host, silent_since=since), now, why)
+    tried = replace(tried, retry_at=max(now, min(tried.retry_at, over)))
     if step == "reboot" and host.silent_since is None and tried.tries >= REBOOTS:
         return quarantined(tried, "it did not come back in time from one reboot after another", now)
     return tried

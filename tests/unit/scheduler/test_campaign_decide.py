@@ -115,6 +115,17 @@ def test_without_rollback_it_stays_as_it_is() -> None:
     assert done[-1] == "apply" and campaign.hosts[0].state == "quarantined"
 
 
+def test_a_host_that_nobody_could_ask_for_long_is_asked_before_it_is_lost() -> None:
+    silent, _ = go(one(lost_after=100.0), 5.0, OK, OK, OK, OK, UNREACHABLE)
+    # Another host's step was at work all the time: the clock alone says nothing.
+    campaign, steps = go(silent, 5000.0, OK, OK)
+    assert steps == ["verify", "reboot"] and campaign.hosts[0].state == "rebooted"
+    campaign, steps = go(silent, 5000.0, UNREACHABLE)
+    assert steps == ["verify"] and campaign.hosts[0].state == APPLIED
+    campaign, steps = go(campaign, 5000.0, UNREACHABLE)
+    assert steps == ["verify"] and campaign.hosts[0].lost
+
+
 def test_a_host_that_does_not_come_back_is_asked_and_then_undone_from_outside() -> None:
     campaign, _ = go(one(lost_after=100.0), 5.0, OK, OK, OK, OK, UNREACHABLE)
     assert campaign.hosts[0].state == APPLIED
@@ -122,9 +133,11 @@ def test_a_host_that_does_not_come_back_is_asked_and_then_undone_from_outside() 
     assert isinstance(waits, Wait) and "h0 does not answer" in waits.why
     campaign, steps = go(campaign, 60.0, UNREACHABLE)
     assert steps == ["verify"], "asked how it is, before anything is concluded"
-    campaign, steps = go(campaign, 105.0, OK)
+    campaign, steps = go(campaign, 105.0, UNREACHABLE, OK)
     (host,) = campaign.hosts
-    assert steps == ["undrain"], "its drain and silence, from the controller"
+    assert steps == ["verify", "undrain"], (
+        "asked when its time is over, then undone from outside"
+    )
     assert (host.state, host.lost, host.undo) == ("quarantined", True, frozenset({SNAPSHOT}))
     assert "no answer for 1 min" in host.why
     assert next_step(campaign, host) is None, "its snapshot is the way back"
