@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .._findings import Review
+    from .._host import Ran
 
 FAILED = "patch.snapshot.failed"
 """A snapshot could not be taken, or not be reverted to: there is no way back by it."""
@@ -114,6 +115,15 @@ def common_errors(options: Mapping[str, Any]) -> list[str]:
 def no_reboot() -> dict[str, Any]:
     """The ``reboot`` of a result when none is needed; of the same form as that of patch_rollback."""
     return {"needed": False, "why": [], "blocked": ""}
+
+
+def said(ran: Ran) -> str:
+    """The line in which a program that failed says why."""
+    if ran.rc is None:
+        return "it did not end in time"
+    lines = [line.strip() for line in (ran.err or ran.out).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("WARNING", "File descriptor"))]
+    return (told or lines or ["it said nothing"])[0].rstrip(".")
 
 
 def hours(mark: Mark, now: float) -> str:

@@ -35,7 +35,7 @@ from .vsphere_model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _SEVERITY = {"present": "high", "absent": "medium", "reverted": "critical"}
 """How bad it is that a state could not be reached: without a snapshot there is no patch, without a way back no host."""
@@ -61,6 +61,10 @@ def snapshot(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         what = "it failed with %s" % type(error).__name__
         job.stopped(*job.stop(what, "Report this as a fault of Upkeep.", places(error)).finding)
     return {**job.told, **job.review.result()}
+
+
+def _marked(machine: Machine, mark: Mark) -> Snapshot | None:
+    return next((one for one in machine.ours if one.mark == mark), None)
 
 
 class _Job:
@@ -124,6 +128,8 @@ class _Job:
         machine = self._idle(client, ref, machine)
         before = shown(self.told["snapshots"])
         steps = self._steps(machine)
+        if steps.make and not steps.remove:  # otherwise the removal makes room first
+            self._refuse(refused(client.machine(ref, stores=True), self.options))
         if self.check_mode:
             self._would(machine, steps)
         else:
@@ -166,8 +172,12 @@ class _Job:
                 raise self.stop(steps.what, steps.remedy, check=steps.check)
             return steps
         steps = steps_to_present(machine, self.name, limit)
-        if steps.make and not steps.remove:  # otherwise the removal makes room first
-            self._refuse(refused(machine, self.options))
+        if steps.keep and self.options["quiesce"] == "required" and lacks_quiescence(machine, steps.keep, self.options):
+            raise self.stop(
+                "quiesce is required, and there is one of that name already that is not quiesced",
+                "Remove it first (state: absent), or ask for quiesce: wanted.",
+                check=UNSUPPORTED,
+            )
         return steps
 
     def _would(self, machine: Machine, steps: Steps) -> None:
@@ -191,7 +201,7 @@ class _Job:
             machine = self._remove(client, ref, machine, old)
         if steps.make:
             if steps.remove:
-                self._refuse(refused(machine, self.options))
+                self._refuse(refused(client.machine(ref, stores=True), self.options))
             machine = self._make(client, ref, machine)
         if steps.revert:
             machine = self._revert(client, ref, steps.revert)
@@ -205,10 +215,12 @@ class _Job:
         why = Failed("vCenter says that it was removed, and it is still there", "Look at it in vCenter's client.")
         try:
             task = client.begin(client.snapshot_ref(old).RemoveSnapshot_Task, removeChildren=False, consolidate=True)
-            self._ended(client, ref, task)
+            done = self._ended(client, ref, task)
+            if not done:
+                why = Failed("the connection was lost, and it is still there", "Run it again.")
         except Failed as failed:
-            why = failed
-        machine = self._seen(client, ref, lambda now: now.get(old.ref) is None)
+            why, done = failed, False
+        machine = self._seen(client, ref, lambda now: now.get(old.ref) is None, done)
         if machine.get(old.ref) is None:
             self.told["swept"].append(row)
             self.told["changed"] = True
@@ -227,24 +239,27 @@ class _Job:
         quiesce = asks_to_quiesce(machine, self.options)
         mark = Mark(self.name, int(machine.now))
         try:
-            machine = self._create(client, ref, machine, mark, quiesce)
+            machine, done = self._create(client, ref, machine, mark, quiesce)
         except Failed as failed:
+            self._clear(client, ref, mark)
             wanted = quiesce and self.options["quiesce"] == "wanted"
             if not (wanted and is_about_quiescing(failed.kind, failed.message)):
                 raise
-            machine = self._create(client, ref, client.machine(ref), mark, False)
-        new = next((one for one in machine.ours if one.mark == mark), None)
+            machine, done = self._create(client, ref, client.machine(ref), mark, False)
+        new = _marked(machine, mark)
         if new is None:
             raise self.stop(
-                "vCenter says that it was taken, and there is none",
-                "Look at the machine's tasks and events in vCenter.",
+                "vCenter says that it was taken, and there is none"
+                if done
+                else "the connection was lost, and there is none",
+                "Look at the machine's tasks and events in vCenter, and run it again.",
             )
         self.told["changed"] = True
         if lacks_quiescence(machine, new, self.options):
             machine = self._unquiesced(client, ref, machine, new)
         return machine
 
-    def _create(self, client: Client, ref: Any, machine: Machine, mark: Mark, quiesce: bool) -> Machine:
+    def _create(self, client: Client, ref: Any, machine: Machine, mark: Mark, quiesce: bool) -> tuple[Machine, bool]:
         task = client.begin(
             ref.CreateSnapshot_Task,
             name=self.name,
@@ -252,8 +267,15 @@ class _Job:
             memory=self.options["memory"],
             quiesce=quiesce,
         )
-        self._ended(client, ref, task)
-        return self._seen(client, ref, lambda now: any(one.mark == mark for one in now.ours))
+        done = self._ended(client, ref, task)
+        return self._seen(client, ref, lambda now: _marked(now, mark) is not None, done), done
+
+    def _clear(self, client: Client, ref: Any, mark: Mark) -> None:
+        """Remove what a task that failed, or was cancelled, may have left all the same."""
+        machine = client.machine(ref)
+        rest = _marked(machine, mark)
+        if rest is not None:
+            self._look(self._remove(client, ref, machine, rest))
 
     def _unquiesced(self, client: Client, ref: Any, machine: Machine, new: Snapshot) -> Machine:
         if self.options["quiesce"] == "required":
@@ -285,7 +307,7 @@ class _Job:
         task = client.begin(client.snapshot_ref(target).RevertToSnapshot_Task, suppressPowerOn=False)
         self.told["changed"] = True
         done = self._ended(client, ref, task)
-        machine = self._seen(client, ref, lambda now: now.current == target.ref)
+        machine = self._seen(client, ref, lambda now: now.current == target.ref, done)
         self._look(machine)
         if machine.current != target.ref:
             raise self.stop(
@@ -305,11 +327,12 @@ class _Job:
 
     def _power_on(self, client: Client, ref: Any) -> Machine:
         what, remedy = "the machine went back, and is off", "Look at why in vCenter, and power it on."
+        done = False
         try:
-            self._ended(client, ref, client.begin(ref.PowerOnVM_Task))
+            done = self._ended(client, ref, client.begin(ref.PowerOnVM_Task))
         except Failed as failed:
             what, remedy = "the machine went back, and could not be powered on: %s" % failed.what, failed.remedy
-        machine = self._seen(client, ref, lambda now: now.power == ON)
+        machine = self._seen(client, ref, lambda now: now.power == ON, done)
         if machine.power != ON:
             self._look(machine)
             asks = ["vCenter asks: " + machine.question] if machine.question else []
@@ -346,9 +369,9 @@ class _Job:
         self._idle(client, ref, client.machine(ref))
         return False
 
-    def _seen(self, client: Client, ref: Any, so: Any) -> Machine:
-        """The machine once it is ``so``, or as it is in the end."""
-        end = time.monotonic() + _SEEN_WITHIN
+    def _seen(self, client: Client, ref: Any, so: Callable[[Machine], bool], done: bool) -> Machine:
+        """The machine once it is ``so``, or as it is in the end; waited for only when the task was ``done``."""
+        end = time.monotonic() + (_SEEN_WITHIN if done else 0.0)
         while True:
             machine = client.machine(ref)
             if so(machine) or time.monotonic() > end:

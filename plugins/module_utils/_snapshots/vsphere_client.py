@@ -50,6 +50,9 @@ _MACHINE = (
     "recentTask",
 )  # fmt: skip
 
+_ABOVE = {"VirtualMachine": ("parent", "parentVApp"), "VirtualApp": ("parentFolder", "parent")}
+"""What an object is in, where that is not simply its ``parent``."""
+
 
 class Failed(Exception):  # noqa: N818 - an outcome, not a bug
     """vCenter did not do what was asked: what was met, and what to do."""
@@ -285,13 +288,15 @@ class Client:
         """Where an object is, as vCenter's client shows it, from the datacenter's folder on."""
         names: list[str] = []
         while ref is not None and ref._moId != self._content.rootFolder._moId and len(names) < 100:
-            [(_ref, values)] = self.properties([ref], type(ref), ["name", "parent"])
+            kind = type(ref).__name__.rsplit(".", 1)[-1]
+            up = _ABOVE.get(kind, ("parent",))
+            [(_ref, values)] = self.properties([ref], type(ref), ["name", *up])
             names.insert(0, self._name(values))
-            ref = values.get("parent")
+            ref = next((values[name] for name in up if name in values), None)
         return "/" + "/".join(names)
 
-    def machine(self, ref: Any) -> Machine:
-        """How the machine stands now."""
+    def machine(self, ref: Any, stores: bool = False) -> Machine:
+        """How the machine stands now; with its datastores only when asked for."""
         [(_ref, values)] = self.properties([ref], type(ref), _MACHINE)
         instance = _pyvmomi.vim.ServiceInstance("ServiceInstance", self._stub)
         now = self.read(instance.CurrentTime).timestamp()
@@ -313,12 +318,17 @@ class Client:
             current=tree.currentSnapshot._moId if tree and tree.currentSnapshot else "",
             consolidation_needed=values.get("runtime.consolidationNeeded", False),
             left_out=tuple(_left_out(values.get("config.hardware.device", []))),
-            stores=tuple(self._stores(values.get("datastore", []))),
+            stores=tuple(self._stores(values.get("datastore", []))) if stores else (),
             at_work=tuple(self._at_work(values.get("recentTask", []))),
             question=self.clean(question.text) if question else "",
         )
 
     def _stores(self, refs: Iterable[Any]) -> Iterator[Store]:
+        refs = list(refs)
+        for ref in refs:
+            # What vCenter shows may be half an hour old. Of one that cannot be refreshed, that is what is known.
+            with contextlib.suppress(Failed):
+                self.ask(ref.RefreshDatastore)
         for _ref, values in self.properties(refs, _pyvmomi.vim.Datastore, ["name", "summary"]):
             summary = values["summary"]
             yield Store(self._name(values), bool(summary.accessible), summary.capacity or 0, summary.freeSpace or 0)
