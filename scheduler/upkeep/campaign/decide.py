@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..durations import shown
@@ -58,10 +59,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ..calendar.windows import Span
-    from .model import Campaign, Host
+    from .model import Campaign, Held, Host
 
 GIVE_UP = 3
 """Tries after which a snapshot that cannot be removed no longer keeps its host at work; it is tried on."""
+HELD_AGAIN = 15.0
+"""Seconds after which it is looked again whether another campaign has let a host go."""
 MARGIN = 1.25
 """A batch is given this much more than it is expected to take (as jobs are: calendar/decide.py)."""
 USUAL = 60.0
@@ -108,11 +111,17 @@ class Wait:
 Decision = Run | Become | Wait
 
 
-def decide(campaign: Campaign, now: float, spans: Sequence[Span], frozen: Mapping[str, float]) -> Decision:
+def decide(
+    campaign: Campaign,
+    now: float,
+    spans: Sequence[Span],
+    frozen: Mapping[str, float],
+    held: Mapping[str, Held] = MappingProxyType({}),
+) -> Decision:
     """What to do now.
 
     ``spans``: when its windows are open, less the freezes of all hosts, from now on, in order. ``frozen``: hosts that
-    must not be changed now, and until when.
+    must not be changed now, and until when. ``held``: hosts that other campaigns have.
     """
     settled = _settle(campaign, now)
     if settled is not None:
@@ -136,7 +145,7 @@ def decide(campaign: Campaign, now: float, spans: Sequence[Span], frozen: Mappin
         if not working:
             if campaign.ending:
                 return Become(replace(campaign, state=campaign.ending, ending=""), campaign.why)
-            ahead = _ahead(campaign, now, spans, frozen)
+            ahead = _ahead(campaign, now, spans, frozen, held)
             if retry is None or not isinstance(ahead, Wait) or ahead.until <= retry[0]:
                 return ahead
             return replace(ahead, until=retry[0])
@@ -281,13 +290,15 @@ def _must_stop(campaign: Campaign) -> str:
     return ""
 
 
-def _ahead(campaign: Campaign, now: float, spans: Sequence[Span], frozen: Mapping[str, float]) -> Decision:
+def _ahead(
+    campaign: Campaign, now: float, spans: Sequence[Span], frozen: Mapping[str, float], held: Mapping[str, Held]
+) -> Decision:
     """The next batch, soak or gate; when no host is at work."""
     for number, ring in enumerate(campaign.ring_states):
         name = campaign.spec.rings[number].name
         members = [host for host in campaign.hosts if host.ring == number]
         if any(not host.settled for host in members):
-            return _begin(campaign, number, now, spans, frozen)
+            return _begin(campaign, number, now, spans, frozen, held)
         if ring.over is None:
             changed = replace(ring, over=now)
             return Become(with_ring(campaign, number, changed), f"the ring {name} is through")
@@ -302,16 +313,36 @@ def _ahead(campaign: Campaign, now: float, spans: Sequence[Span], frozen: Mappin
             return Wait(soaked, f"the ring {name} soaks")
         if now < ring.retry_at:
             return Wait(ring.retry_at, f"the gate behind {name} is tried once more: {campaign.why}")
+        theirs = [held[host] for host in well if host in held]
+        if theirs:
+            return _until_free(f"the gate behind {name} waits", theirs, now)
         return Run("verify", well, number, f"the gate behind {name}", gate=True)
     return Become(replace(campaign, state=FINISHED, why=""), "all rings are through")
 
 
-def _begin(campaign: Campaign, ring: int, now: float, spans: Sequence[Span], frozen: Mapping[str, float]) -> Run | Wait:
+def _until_free(what: str, held: Sequence[Held], now: float) -> Wait:
+    """A wait for what other campaigns have; without end when all of it needs a person."""
+    stuck = all(one.stuck for one in held)
+    more = f" (and {len(held) - 1} more)" if len(held) > 1 else ""
+    return Wait(math.inf if stuck else now + HELD_AGAIN, f"{what}: {held[0].by}{more}", stuck)
+
+
+def _begin(
+    campaign: Campaign,
+    ring: int,
+    now: float,
+    spans: Sequence[Span],
+    frozen: Mapping[str, float],
+    held: Mapping[str, Held],
+) -> Run | Wait:
     name = campaign.spec.rings[ring].name
-    batch = next_batch(campaign, ring, frozen)
+    batch = next_batch(campaign, ring, {*frozen, *held})
     if not batch:
-        waiting = [until for host, until in frozen.items() if any(one.name == host for one in campaign.hosts)]
-        until = min((at for at in waiting if at > now), default=math.inf)
+        waiting = {host.name for host in campaign.hosts if host.ring == ring and not host.settled}
+        theirs = [held[host] for host in held if host in waiting]
+        until = min((at for host, at in frozen.items() if host in waiting and at > now), default=math.inf)
+        if theirs and math.isinf(until):
+            return _until_free(f"the next batch of {name} waits", theirs, now)
         return Wait(until, f"the hosts of {name} whose turn it is are frozen", stuck=math.isinf(until))
     need = expected(campaign, batch)
     number = max((host.batch for host in campaign.hosts if host.batch is not None), default=0) + 1

@@ -94,7 +94,8 @@ class Engine:
                 if step is not None:  # another process was quicker
                     return Working(step)
                 campaign = campaigns.one(connection, number).campaign
-                decision = decide.decide(campaign, now, spans_of(self.config, spec, now), frozen)
+                held = campaigns.held(connection, number)
+                decision = decide.decide(campaign, now, spans_of(self.config, spec, now), frozen, held)
                 if isinstance(decision, decide.Wait):
                     return Resting(decision.until, decision.why, decision.stuck, campaign)
                 if isinstance(decision, decide.Become):

@@ -21,6 +21,8 @@ from .decide import GIVE_UP, Wait, decide, next_step
 from .times import spans_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
@@ -53,7 +55,7 @@ def look(connection: Connection, review: Review, config: Config, now: float) -> 
         for kept in found:
             if kept.name not in seen and kept.started is not None:
                 seen.add(kept.name)
-                _stopped(review, config, kept, now)
+                _stopped(review, config, kept, campaigns.held(connection, kept.number), now)
     with review.check(FAILED):
         told: dict[str, set[str]] = {}
         for kept in found:  # the newest first: what an older one has said of a host is past
@@ -133,7 +135,7 @@ def _failed(review: Review, kept: Kept, host: model.Host) -> None:
     )
 
 
-def _stopped(review: Review, config: Config, kept: Kept, now: float) -> None:
+def _stopped(review: Review, config: Config, kept: Kept, held: Mapping[str, model.Held], now: float) -> None:
     campaign = kept.campaign
     bad = [host for host in campaign.hosts if host.failed]
     evidence = [f"{host.name}: {host.state}: {host.why}" for host in bad]
@@ -150,7 +152,7 @@ def _stopped(review: Review, config: Config, kept: Kept, now: float) -> None:
         )
     if campaign.state != model.RUNNING or campaign.ending:
         return
-    decision = decide(campaign, now, spans_of(config, campaign.spec, now), {})
+    decision = decide(campaign, now, spans_of(config, campaign.spec, now), {}, held)
     if isinstance(decision, Wait) and decision.stuck:
         stuck = [host for host in campaign.hosts if host.at_work and host.tries >= GIVE_UP]
         review.found(

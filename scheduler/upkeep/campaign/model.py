@@ -310,6 +310,16 @@ class Campaign:
         return sum(host.failed for host in self.hosts) - self.forgiven
 
 
+@dataclass(frozen=True)
+class Held:
+    """Another campaign has a host: no batch takes it meanwhile, and nobody asks how it is."""
+
+    by: str
+    """As part of a sentence: which campaign, and how it has it."""
+    stuck: bool = False
+    """Whether a person must look before it is let go."""
+
+
 def digest(spec: Spec, hosts: tuple[Host, ...]) -> str:
     """What stands for all that is approved: the spec, and each host's ring and plan. SHA-256 in hexadecimal."""
     whole = {"spec": spec.as_json(), "hosts": sorted([host.name, host.ring, host.place, host.plan] for host in hosts)}

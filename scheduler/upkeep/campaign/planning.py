@@ -60,7 +60,8 @@ def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: floa
         run = runs.by_id(connection, step.run or "")
         found = plans.of_run(connection, run.number, carry.SUBJECT) if run is not None else {}
         told = outcomes_of(connection, step)
-        chosen = [host for host in step.hosts if host in found and is_something(found[host].plan)]
+        held = {host: one.by for host, one in campaigns.held(connection, number).items() if one.stuck}
+        chosen = [host for host in step.hosts if host in found and host not in held and is_something(found[host].plan)]
         try:
             places = rings.assign(spec, chosen, facts.matched, facts.variables)
         except rings.WrongRingsError as error:
@@ -71,6 +72,7 @@ def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: floa
                 remedy=f"correct campaigns.{spec.name} in {config.path}; then plan it again",
             ) from error
         hosts = [_host(host, places.get(host), found.get(host), told[0], told[1], now) for host in step.hosts]
+        hosts = [_theirs(host, held[host.name], now) if host.name in held else host for host in hosts]
         hosts.sort(key=lambda host: (host.ring is None, host.ring or 0, host.place, host.name))
         hosts = [replace(host, place=place) for place, host in enumerate(hosts)]
         campaigns.planned(
@@ -122,6 +124,18 @@ def _host(
     if place is None or place.ring is None:
         return replace(host, state=model.LEFT_OUT, why="no ring has it", times={model.LEFT_OUT: now})
     return replace(host, ring=place.ring, place=place.place, cluster=place.cluster, times={model.PLANNED: now})
+
+
+def _theirs(host: model.Host, by: str, now: float) -> model.Host:
+    """A host that another campaign keeps out of service until a person has looked."""
+    return replace(host, state=model.LEFT_OUT, why=by, times={model.LEFT_OUT: now})
+
+
+def overlap(connection: Connection, kept: Kept) -> list[str]:
+    """The hosts of a campaign that others have, or that are to come in others under way: lines for a person."""
+    mine = [host.name for host in kept.campaign.hosts if host.ring is not None and not host.settled]
+    held, to_come = campaigns.held(connection, kept.number), campaigns.to_come(connection, kept.number)
+    return [held[host].by if host in held else to_come[host] for host in mine if host in held or host in to_come]
 
 
 def changed_since(connection: Connection, kept: Kept, config: Config) -> list[str]:

@@ -17,7 +17,7 @@ from . import decide, model, rings
 from .times import spans_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..config import Config
     from ..store import Store
@@ -179,12 +179,13 @@ def status(store: Store, config: Config, kept: Kept) -> None:
     with store.database.read() as connection:
         step = campaigns.open_step(connection, kept.number)
         undo = [one for one in campaigns.undo_of(connection, kept.number) if one.cleared is None]
+        held = campaigns.held(connection, kept.number)
     if step is not None:
         of = "the gate" if step.gate else step.step
         since = f"for {shown(now - step.claimed)}"
         out.print(render.text(f"At work: {of} on {plan_text.named(step.hosts)}, {since}", "cyan"))
     elif campaign.state == model.RUNNING:
-        out.print(render.text(f"Next: {_next(config, kept, now)}", "cyan"))
+        out.print(render.text(f"Next: {_next(config, kept, held, now)}", "cyan"))
     rows = []
     for host in members:
         at = host.times.get(host.state)
@@ -244,9 +245,9 @@ def _host_why(campaign: model.Campaign, host: model.Host) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _next(config: Config, kept: Kept, now: float) -> str:
+def _next(config: Config, kept: Kept, held: Mapping[str, model.Held], now: float) -> str:
     """What comes next, as far as it can be told without asking hosts."""
-    decision = decide.decide(kept.campaign, now, spans_of(config, kept.campaign.spec, now), {})
+    decision = decide.decide(kept.campaign, now, spans_of(config, kept.campaign.spec, now), {}, held)
     if isinstance(decision, decide.Run):
         return f"{decision.step} on {plan_text.named(decision.hosts)}"
     if isinstance(decision, decide.Become):

@@ -213,9 +213,24 @@ def _refuse_changed(kept: Kept, changed: list[str]) -> None:
         raise UpkeepError(
             f"the plan of the campaign {kept.name} is not what it was",
             expected=f"all as it was planned (campaign {kept.number})",
-            found=("\n" + " " * 12).join(changed[:5] + [f"and {len(changed) - 5} more"] * (len(changed) > 5)),
+            found=_listed(changed),
             remedy=f"upkeep campaign plan {kept.name}   (plans it anew)",
         )
+
+
+def _refuse_overlap(kept: Kept, theirs: list[str]) -> None:
+    if theirs:
+        raise UpkeepError(
+            f"the campaign {kept.name} would meet another one on the same hosts",
+            expected="hosts that no other campaign under way changes, or keeps out of service",
+            found=_listed(theirs),
+            remedy="let the other one end, pause or abort it; what is quarantined there: upkeep campaign release",
+        )
+
+
+def _listed(lines: list[str]) -> str:
+    """Some lines of what was found, the others counted."""
+    return ("\n" + " " * 12).join(lines[:5] + [f"and {len(lines) - 5} more"] * (len(lines) > 5))
 
 
 def _start(config: Config, store: Store, arguments: argparse.Namespace) -> int:
@@ -243,6 +258,7 @@ def _start(config: Config, store: Store, arguments: argparse.Namespace) -> int:
                 found=f"campaign {kept.number}, planned by {kept.created_by}, waits for it",
                 remedy=f"upkeep campaign status {kept.name}; then: upkeep campaign approve {kept.name}",
             )
+        _refuse_overlap(kept, planning.overlap(connection, kept))
         now = time.time()
         campaigns.set_started(connection, kept.number, actor(), now)
         running = replace(kept.campaign, state=model.RUNNING)
@@ -251,7 +267,7 @@ def _start(config: Config, store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _resume(config: Config, store: Store, arguments: argparse.Namespace) -> int:
-    from ..campaign import learn, model
+    from ..campaign import learn, model, planning
     from ..store import campaigns
     from .run import actor
 
@@ -263,6 +279,8 @@ def _resume(config: Config, store: Store, arguments: argparse.Namespace) -> int:
     with store.database.write() as connection:
         kept = campaigns.one(connection, kept.number)
         was = kept.campaign
+        if was.state in (model.PAUSED, model.STOPPED):
+            _refuse_overlap(kept, planning.overlap(connection, kept))
         if was.state in (model.PAUSED, model.STOPPED) or was.ending == model.PAUSED:
             campaigns.save(connection, kept.number, was, learn.resumed(was), actor(), time.time())
     return _go_on(config, store, arguments, kept)

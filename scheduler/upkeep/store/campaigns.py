@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
 
 from ..campaign import model
-from ..campaign.model import Campaign, Host, RingState, Spec
+from ..campaign.model import Campaign, Held, Host, RingState, Spec
 from ..errors import UpkeepError
 from . import audit, schema
 from .model import UPKEEP
@@ -150,6 +150,49 @@ def newest(connection: Connection, name: str) -> int | None:
     """The number of the newest campaign of a name; None when it was never planned."""
     found: int | None = connection.scalar(select(func.max(campaigns.c.number)).where(campaigns.c.name == name))
     return found
+
+
+def held(connection: Connection, number: int) -> dict[str, Held]:
+    """The hosts that other campaigns have: at work, still drained, or in quarantine with something left to undo."""
+    hosts, undo = campaign_hosts.c, campaign_undo.c
+    left = (
+        select(undo.campaign, undo.host, func.max(case((undo.kind == model.DRAIN, 1), else_=0)).label("drained"))
+        .where(undo.cleared.is_(None))
+        .group_by(undo.campaign, undo.host)
+        .subquery()
+    )
+    at_work = hosts.batch.is_not(None) & (hosts.state.not_in(list(model.SETTLED)) | (hosts.way == model.RELEASE))
+    kept = left.c.host.is_not(None) & ((left.c.drained == 1) | (hosts.state == model.QUARANTINED))
+    query = (
+        select(
+            hosts.host, hosts.state, hosts.way, hosts.lost, hosts.campaign, campaigns.c.name, at_work.label("at_work")
+        )
+        .join(campaigns, campaigns.c.number == hosts.campaign)
+        .join(left, (left.c.campaign == hosts.campaign) & (left.c.host == hosts.host), isouter=True)
+        .where(hosts.campaign != number, at_work | kept)
+        .order_by(hosts.campaign.desc())
+    )
+    found: dict[str, Held] = {}
+    for row in connection.execute(query):
+        quarantined = row.state == model.QUARANTINED and not row.at_work and not row.lost
+        how = "is quarantined by" if quarantined else "is at work in" if row.at_work else "is still drained by"
+        found[row.host] = Held(f"{row.host} {how} campaign {row.campaign}, {row.name}", quarantined)
+    return found
+
+
+def to_come(connection: Connection, number: int) -> dict[str, str]:
+    """The hosts whose turn is not over in other campaigns that are under way: which campaign it is."""
+    hosts = campaign_hosts.c
+    query = (
+        select(hosts.host, hosts.campaign, campaigns.c.name)
+        .join(campaigns, campaigns.c.number == hosts.campaign)
+        .where(hosts.campaign != number, campaigns.c.state == model.RUNNING)
+        .where(hosts.ring.is_not(None), hosts.state.not_in(list(model.SETTLED)))
+        .order_by(hosts.campaign.desc())
+    )
+    return {
+        row.host: f"{row.host} is to come in campaign {row.campaign}, {row.name}" for row in connection.execute(query)
+    }
 
 
 def in_state(connection: Connection, *states: str) -> list[int]:

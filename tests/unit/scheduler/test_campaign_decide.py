@@ -34,10 +34,12 @@ from upkeep.campaign.model import (
     UNREACHABLE,
     Amount,
     Campaign,
+    Held,
     Ring,
     RingState,
     Spec,
 )
+from upkeep.campaign.moves import with_hosts
 
 ALWAYS = ((0.0, ENDLESS),)
 WAY_BACK = ("rollback", "verify", "undrain", "cleanup")
@@ -135,9 +137,7 @@ def test_a_host_that_does_not_come_back_is_asked_and_then_undone_from_outside() 
     assert steps == ["verify"], "asked how it is, before anything is concluded"
     campaign, steps = go(campaign, 105.0, UNREACHABLE, OK)
     (host,) = campaign.hosts
-    assert steps == ["verify", "undrain"], (
-        "asked when its time is over, then undone from outside"
-    )
+    assert steps == ["verify", "undrain"], "asked when its time is over, then undone from outside"
     assert (host.state, host.lost, host.undo) == ("quarantined", True, frozenset({SNAPSHOT}))
     assert "no answer for 1 min" in host.why
     assert next_step(campaign, host) is None, "its snapshot is the way back"
@@ -294,3 +294,31 @@ def test_an_ended_ring_without_hosts_asks_for_nothing() -> None:
     campaign, steps = go(fleet(spec, [1]), 0.0, OK)
     assert steps == ["prepare"] and campaign.rings[0] == RingState(over=0.0, gated=0.0)
     assert campaign.state == RUNNING
+
+
+def test_what_another_campaign_has_is_neither_taken_nor_asked() -> None:
+    spec = Spec("os", rings=(Ring("a", rest=True, batch=Amount(2)), Ring("b", rest=True)), soak=0.0)
+    campaign = fleet(spec, [0, 0, 0, 1])
+    theirs = {"h0": Held("h0 is at work in campaign 3, db")}
+    run = decide(campaign, 10.0, ALWAYS, {}, theirs)
+    assert isinstance(run, Run) and run.hosts == ("h1", "h2"), "the others of the ring go first"
+    done = [replace(host, state="done", batch=1, verified=True) for host in campaign.hosts[1:3]]
+    campaign = with_hosts(campaign, done)
+    waits = decide(campaign, 10.0, ALWAYS, {}, theirs)
+    assert isinstance(waits, Wait) and waits.until == 25.0 and not waits.stuck
+    assert waits.why == "the next batch of a waits: h0 is at work in campaign 3, db"
+    # One that a person must let go: nobody waits for it by itself.
+    waits = decide(campaign, 10.0, ALWAYS, {}, {"h0": Held("h0 is quarantined by campaign 3, db", True)})
+    assert isinstance(waits, Wait) and waits.until == ENDLESS and waits.stuck
+    # Frozen and held: the freeze has an end.
+    waits = decide(campaign, 10.0, ALWAYS, {"h0": 500.0}, theirs)
+    assert isinstance(waits, Wait) and waits.until == 500.0
+    # The gate verifies nobody whom another one has taken out of service.
+    over = replace(
+        with_hosts(campaign, [replace(campaign.hosts[0], state="done", batch=2)]),
+        rings=(RingState(over=5.0), RingState()),
+    )
+    gate = decide(over, 10.0, ALWAYS, {})
+    assert isinstance(gate, Run) and gate.gate
+    waits = decide(over, 10.0, ALWAYS, {}, {"h2": Held("h2 is at work in campaign 3, db")})
+    assert isinstance(waits, Wait) and waits.why == "the gate behind a waits: h2 is at work in campaign 3, db"

@@ -16,7 +16,7 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils import _results
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review, finding
 from tests.unit.scheduler.campaign_world import fleet
 from upkeep import selfreview
-from upkeep.campaign import approving, carry, look, model
+from upkeep.campaign import approving, carry, look, model, planning
 from upkeep.campaign.model import DRAIN, QUARANTINED, RUNNING, SNAPSHOT, STOPPED, Campaign, Ring, RingState, Spec
 from upkeep.campaign.planning import _host, changed_since, is_something
 from upkeep.campaign.times import spans_of
@@ -397,3 +397,38 @@ campaigns: {os: {window: "10:00-12:00", extra_vars: {os_patch_plans: wrong, x: 1
     assert told("os", "prepare", twelve)[0]["os_patch_campaign"]["window_ends"] == twelve  # type: ignore[index]
     extra, handed = told("always", "drain", 2 * day)
     assert "window_ends" not in extra["os_patch_campaign"] and "upkeep_backup_results" not in handed  # type: ignore[operator]
+
+
+def test_who_has_a_host_and_who_is_to_come(store: Store) -> None:
+    other = replace(SPEC, name="db")
+    first = planned(store)
+    with store.database.write() as connection:
+        was = campaigns.one(connection, first).campaign
+        one, two, three = was.hosts
+        now = replace(was, state=RUNNING, hosts=(replace(one, batch=1, state="applied"), two, three))
+        campaigns.save(connection, first, was, now, "", 200.0)
+    second = planned(store, spec=other)
+    with store.database.write() as connection:
+        kept = campaigns.one(connection, second)
+        at_work = "h0 is at work in campaign 1, os"
+        assert campaigns.held(connection, second) == {"h0": model.Held(at_work)}
+        assert campaigns.held(connection, first) == {}, "what only waits has nobody"
+        assert planning.overlap(connection, kept) == [
+            at_work, "h1 is to come in campaign 1, os", "h2 is to come in campaign 1, os"
+        ]  # fmt: skip
+        # It is paused: what is to come there, comes when it is resumed.
+        paused = replace(now, state="paused", hosts=(replace(one, batch=1, state="done"), two, three))
+        campaigns.save(connection, first, now, paused, "", 300.0)
+        assert planning.overlap(connection, kept) == []
+        # Out of service by another one's word, whatever became of that.
+        left = frozenset({DRAIN})
+        hosts = (
+            replace(one, batch=1, state=QUARANTINED, undo=left),
+            replace(two, batch=1, state="done", undo=frozenset({SNAPSHOT})),
+            replace(three, batch=1, state=QUARANTINED, undo=left, lost=True),
+        )
+        campaigns.save(connection, first, paused, replace(paused, state="finished", hosts=hosts), "", 400.0)
+        assert campaigns.held(connection, second) == {
+            "h0": model.Held("h0 is quarantined by campaign 1, os", True),
+            "h2": model.Held("h2 is still drained by campaign 1, os"),
+        }
