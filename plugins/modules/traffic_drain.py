@@ -14,6 +14,8 @@ description:
   - Drains a server, and waits until nothing is left on it; or takes it back, and waits until it is up. What was asked
     for is seen to be so by reading again.
   - V(haproxy) does so over HAProxy's admin socket, on the host of the balancer (delegate it there). Tried with 2.6.12.
+  - V(kubernetes) cordons a node and evicts its pods, as their disruption budgets let it, by C(kubectl). Tried with
+    kubectl 1.20.2 and 1.32.4 against a stand-in of the API server.
   - V(command) does so by programs of your own, on the machine that it is delegated to.
   - It never needs the server that is worked on to be drained.
 author:
@@ -22,7 +24,7 @@ options:
   kind:
     description: What sends the traffic. An option that only other kinds have is refused.
     type: str
-    choices: [haproxy, command]
+    choices: [haproxy, command, kubernetes]
     default: haproxy
   state:
     description: Whether the server shall get nothing new and have nothing left, or shall be back and up.
@@ -31,7 +33,7 @@ options:
     required: true
   server:
     description:
-      - The name of the server, as HAProxy has it. With O(kind=command), what the findings call it.
+      - The name of the server, as HAProxy has it, or of the node. With O(kind=command), what the findings call it.
     type: str
     required: true
   timeout:
@@ -46,7 +48,8 @@ options:
     choices: [fail, continue]
     default: fail
   step_timeout:
-    description: Seconds that each program may take. For O(kind=command).
+    description:
+      - Seconds that each program may take, or each question to a server. For O(kind=command) and O(kind=kubernetes).
     type: int
     default: 60
   backends:
@@ -64,12 +67,39 @@ options:
     description:
       - Whether the last server that a backend has may be drained. Otherwise nothing is done in any backend.
         For O(kind=haproxy).
+      - Whether the last node may be drained that is ready, not cordoned, and without taints that keep pods away.
+        For O(kind=kubernetes).
     type: bool
     default: false
   end_maintenance:
     description:
       - Whether O(state=active) also ends the maintenance that somebody else began. It counts as drained, and is
         otherwise left alone. For O(kind=haproxy).
+      - Whether O(state=active) also uncordons a node that somebody else cordoned. Its pods are evicted in any case.
+        For O(kind=kubernetes).
+    type: bool
+    default: false
+  kubectl:
+    description: The program C(kubectl), 1.20 or newer. For O(kind=kubernetes).
+    type: path
+    default: kubectl
+  kubeconfig:
+    description:
+      - The file by which C(kubectl) reaches the cluster. None given, it is as if by hand. For O(kind=kubernetes).
+    type: path
+  context:
+    description:
+      - The context in it. None given, its current one. For O(kind=kubernetes).
+    type: str
+  evict_unmanaged:
+    description:
+      - Whether pods are evicted too that nobody would make again. Otherwise nothing is done. For O(kind=kubernetes).
+    type: bool
+    default: false
+  delete_emptydir_data:
+    description:
+      - Whether pods are evicted too whose data in an C(emptyDir) are lost with them. Otherwise nothing is done.
+        For O(kind=kubernetes).
     type: bool
     default: false
   drain_command:
@@ -130,6 +160,15 @@ EXAMPLES = r"""
   delegate_to: lb1
   become: true
 
+- name: No pods on this node
+  upkeep.maintenance.traffic_drain:
+    kind: kubernetes
+    state: drained
+    server: "{{ inventory_hostname }}"
+    kubeconfig: /etc/upkeep/kubeconfig
+    timeout: 1200
+  delegate_to: localhost
+
 - name: Out of a balancer that we have programs for
   upkeep.maintenance.traffic_drain:
     kind: command
@@ -144,7 +183,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 servers:
-  description: The servers of that name, as they are in the end; of HAProxy, one for each backend.
+  description: The servers of that name, as they are in the end; of HAProxy, one for each backend. C(sessions) of a node
+    are the pods that a drain would evict.
   returned: always
   type: list
   elements: dict

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._findings import Review
 from .drain_command import Command
 from .drain_haproxy import HAProxy
+from .drain_kubernetes import Kubernetes
 from .draining import wait_for
 from .outcome import Failed, TimeIsOver
 
@@ -64,4 +65,4 @@ def drain(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     return told
 
 
-_KINDS: dict[str, Any] = {"haproxy": HAProxy, "command": Command}
+_KINDS: dict[str, Any] = {"haproxy": HAProxy, "command": Command, "kubernetes": Kubernetes}

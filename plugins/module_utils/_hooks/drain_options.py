@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 # What HAProxy itself takes for a name; so nothing of it can end a command, or begin another.
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+# Nothing that begins with a dash, which kubectl would take for an option.
+_NODE = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 SPEC: dict[str, Any] = {
-    "kind": {"type": "str", "choices": ["haproxy", "command"], "default": "haproxy"},
+    "kind": {"type": "str", "choices": ["haproxy", "command", "kubernetes"], "default": "haproxy"},
     "state": {"type": "str", "choices": ["drained", "active"], "required": True},
     "server": {"type": "str", "required": True},
     "timeout": {"type": "int", "default": 300},
@@ -27,17 +29,27 @@ SPEC: dict[str, Any] = {
     "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
     "allow_last": {"type": "bool", "default": False},
     "end_maintenance": {"type": "bool", "default": False},
+    "kubectl": {"type": "path", "default": "kubectl"},
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "evict_unmanaged": {"type": "bool", "default": False},
+    "delete_emptydir_data": {"type": "bool", "default": False},
     "drain_command": {"type": "list", "elements": "str", "default": []},
     "active_command": {"type": "list", "elements": "str", "default": []},
     "check_command": {"type": "list", "elements": "str", "default": []},
 }
 
 _ONLY = {
-    "step_timeout": ("command",),
+    "step_timeout": ("command", "kubernetes"),
     "backends": ("haproxy",),
     "socket": ("haproxy",),
-    "allow_last": ("haproxy",),
-    "end_maintenance": ("haproxy",),
+    "allow_last": ("haproxy", "kubernetes"),
+    "end_maintenance": ("haproxy", "kubernetes"),
+    "kubectl": ("kubernetes",),
+    "kubeconfig": ("kubernetes",),
+    "context": ("kubernetes",),
+    "evict_unmanaged": ("kubernetes",),
+    "delete_emptydir_data": ("kubernetes",),
     "drain_command": ("command",),
     "active_command": ("command",),
     "check_command": ("command",),
@@ -55,6 +67,8 @@ def errors_of(options: Mapping[str, Any]) -> list[str]:
         errors.append("timeout is 0 to 86400 seconds, this is %d" % options["timeout"])
     if not 1 <= options["step_timeout"] <= 3600:
         errors.append("step_timeout is 1 to 3600 seconds, this is %d" % options["step_timeout"])
+    if options["kind"] == "kubernetes" and not _NODE.fullmatch(options["server"]):
+        errors.append("server is a node: lower case letters, digits, - and ., this is %r" % options["server"][:60])
     if options["kind"] == "command":
         errors += _command_errors(options)
     return errors
