@@ -50,6 +50,18 @@ options:
     description: Seconds to wait for another package manager, or another session of Upkeep. Then its holder is named.
     type: int
     default: 300
+  assume_prepared:
+    description:
+      - In check mode, take the plan for prepared, as M(upkeep.maintenance.patch_prepare) would have prepared it
+        before in the same run. Otherwise a plan that was rolled back here is refused, as without check mode.
+    type: bool
+    default: false
+  ends:
+    description:
+      - When the maintenance window closes, as an epoch in seconds. Nothing is begun that does not fit before, its way
+        back included; what is begun is finished. V(0) for no window.
+    type: float
+    default: 0
 attributes:
   check_mode:
     description: Can run in check mode and tell what it would do without changing the host.

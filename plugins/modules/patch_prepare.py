@@ -19,7 +19,7 @@ description:
   - Nothing but the plan is prepared. When the package manager would do anything else today, that is told by
     C(patch.plan.changed).
   - It leaves a journal in C(/var/lib/upkeep/patching/PLANID), which says what was there before. The newest five are
-    kept.
+    kept. Of a plan without packages, when only a reboot is due, the journal keeps the O(health).
 author:
   - Upkeep contributors (@upkeep)
 options:
@@ -57,6 +57,28 @@ options:
     description: Seconds to wait for another package manager, or another session of Upkeep. Then its holder is named.
     type: int
     default: 300
+  ends:
+    description:
+      - When the maintenance window closes, as an epoch in seconds. Refused is what does not fit before, its way back
+        included, by the times that the plan expects and a quarter more. V(0) for no window.
+    type: float
+    default: 0
+  backup:
+    description: Refuse to patch what has no backup that was restored lately.
+    type: dict
+    suboptions:
+      max_age_days:
+        description: Days within which each backup of the host must have been restored on trial. V(0) asks for none.
+        type: int
+        default: 0
+      results:
+        description:
+          - How the newest restore test of each backup of this host ended - C(subject), C(kind), C(verdict) (V(passed),
+            V(failed) or V(cannot)), C(at) and C(passed), the time of the last one that passed, as epochs in seconds.
+          - None given, none is known, and the plan is refused.
+        type: list
+        elements: dict
+        default: []
 attributes:
   check_mode:
     description: Can run in check mode and tell what it would do without changing the host.

@@ -7,8 +7,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +23,15 @@ from tests.fleet.fixture import Factory
 from tests.fleet.fleets import Fleet
 from tests.fleet.host import Host
 
+from .test_silence import url as alertmanager  # noqa: F401 - a fixture
+
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
 BASE = "/var/lib/upkeep/patching"
 HOSTS = ("osdeb1", "osdeb2", "osdnf")
 OLD, NEW = "1.0-1", "2.0-1"
+SECRET = "not-for-your-eyes"
 HOOK = """
 - name: Write down what is done to the balancer
   ansible.builtin.lineinfile:
@@ -64,11 +71,54 @@ class Run:
         ]
 
 
-class Rig:
-    """The fleet, a folder, and a balancer that is a file: who was taken out of service and put back, in order."""
+class Balancer:
+    """HAProxy before the hosts of a fleet, on this machine; each is up while its sshd listens."""
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
-        self.fleet, self.folder, self.number = fleet, folder, 0
+        program = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")
+        assert program, "expected haproxy, found none; to do: apt-get install haproxy"
+        self.socket = str(folder / "haproxy.sock")
+        servers = "".join(f" server {h.name} {h.address}:22 check inter 200ms fall 1 rise 1\n" for h in fleet.hosts)
+        (folder / "haproxy.cfg").write_text(
+            f"global\n stats socket {self.socket} level admin\ndefaults\n mode tcp\n timeout connect 2s\n"
+            f" timeout client 1m\n timeout server 1m\nbackend shop\n{servers}"
+        )
+        self.log = (folder / "haproxy.log").open("wb")
+        words = [program, "-db", "-f", str(folder / "haproxy.cfg")]
+        self.process = subprocess.Popen(words, stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + 30
+        while not Path(self.socket).exists() or set(self.states().values()) != {"UP"}:
+            assert time.monotonic() < deadline, "HAProxy finds its servers up"
+            time.sleep(0.1)
+
+    def states(self) -> dict[str, str]:
+        """What HAProxy itself says of each host: UP, DRAIN, DOWN …"""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(self.socket)
+            line.sendall(b"show stat shop 4 -1\n")
+            told = b""
+            while part := line.recv(65536):
+                told += part
+        rows = [row.split(",") for row in told.decode().splitlines()[1:] if row]
+        return {row[1]: row[17].split()[0] for row in rows}
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+        self.log.close()
+
+
+class Rig:
+    """The fleet, a folder, and what the hosts are taken out of: HAProxy, Alertmanager and a file that tells."""
+
+    def __init__(self, fleet: Fleet, folder: Path, silences: str) -> None:
+        self.fleet, self.folder, self.number, self.alertmanager = fleet, folder, 0, silences
+        self.haproxy = Balancer(fleet, folder)
+        # Somebody whom nobody reaches.
+        inventory = fleet.ansible_inventory.read_text().splitlines()
+        inventory.insert(2, "  hosts: {nobody: {ansible_host: 127.0.0.1, ansible_port: 9}}")
+        self.inventory = folder / "inventory.yml"
+        self.inventory.write_text("\n".join(inventory) + "\n")
         self.balancer = folder / "balancer"
         self.hooks = {}
         for word in ("drain", "undrain"):
@@ -80,20 +130,34 @@ class Rig:
         self.number += 1
         given = {
             "patch_plan_select": "all", "patch_plan_show": False, "os_patch_health_wait": 20,
-            "os_patch_lock_timeout": 30, "os_patch_restart_services": True, **self.hooks, **variables,
+            "os_patch_lock_timeout": 30, "os_patch_restart_services": True, **self.hooks,
+            "os_patch_silences": [self.silence()], "os_patch_drains": [self.drain()], **variables,
         }  # fmt: skip
         extra = self.folder / f"{self.number}.json"
         extra.write_text(json.dumps(given))
         results = self.folder / f"{self.number}.jsonl"
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.fleet.ansible_inventory)]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory)]
         ran = subprocess.run(
-            [*command, "upkeep.maintenance.os_patch", "-e", f"@{extra}", *words],
+            [*command, "upkeep.maintenance.os_patch", "-l", "!nobody", "-e", f"@{extra}", *words],
             capture_output=True, text=True, timeout=200, check=False,
             env={**os.environ, "UPKEEP_RESULTS_FILE": str(results)},
         )  # fmt: skip
         made = Run(ran, results)
         assert (made.rc != 0) is fails, made.out
+        assert SECRET not in made.out + results.read_text()
         return made
+
+    def silence(self, **options: Any) -> dict[str, Any]:
+        matcher = {"name": "instance", "value": "{{ inventory_hostname }}(:[0-9]+)?", "regex": True}
+        return {"url": self.alertmanager, "token": SECRET, "matchers": [matcher], "minutes": 30, **options}
+
+    def drain(self, **options: Any) -> dict[str, Any]:
+        return {"socket": self.haproxy.socket, "timeout": 20, "allow_last": True, **options}
+
+    def silenced(self) -> list[str]:
+        """By what keys there are silences now."""
+        with urllib.request.urlopen(self.alertmanager + "/api/v2/silences", timeout=10) as told:
+            return sorted(one["createdBy"] for one in json.load(told) if one["status"]["state"] == "active")
 
     def balanced(self, host: str) -> list[str]:
         """What was done to a host at the balancer since the last question."""
@@ -105,14 +169,18 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-def rig(fleet_factory: Factory, tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    return Rig(fleet_factory("osdeb1", "osdeb2", "osdnf:dnf"), tmp_path_factory.mktemp("os_patch"))
+def rig(fleet_factory: Factory, tmp_path_factory: pytest.TempPathFactory, alertmanager: str) -> Iterator[Rig]:  # noqa: F811
+    made = Rig(fleet_factory("osdeb1", "osdeb2", "osdnf:dnf"), tmp_path_factory.mktemp("os_patch"), alertmanager)
+    yield made
+    made.haproxy.stop()
 
 
 @pytest.fixture(autouse=True)
 def fresh(rig: Rig) -> Iterator[None]:
     rig.forget()
     yield
+    assert rig.silenced() == []
+    assert set(rig.haproxy.states().values()) == {"UP"}
 
 
 def version(host: Host, name: str) -> str:
@@ -214,6 +282,17 @@ def test_one_step_at_a_time_as_a_campaign(rig: Rig) -> None:
     assert versions(rig, "upkeep-demo-held") == [OLD] * 3 and back.states == dict.fromkeys(HOSTS, "ok")
 
 
+def test_what_takes_a_host_out_of_service_fails_and_is_undone_all_the_same(rig: Rig) -> None:
+    rig.fleet.repo.publish("v2", "libupkeepdemo1")
+    nobody = rig.drain(delegate_to="nobody")
+    did = rig.run("--limit", "osdeb1", "-T", "3", fails=True, os_patch_drains=[rig.drain(), nobody])
+    assert did.states == {"osdeb1": "failed"}, "it answers; who does not is nobody"
+    said = re.sub(r"\s+", " ", did.out)
+    assert "nobody does not answer, where osdeb1 was to be drained" in said, did.out
+    assert "Nothing was changed." in said and "nobody does not answer, where osdeb1 was to be taken back" in said
+    assert version(rig.fleet["osdeb1"], "libupkeepdemo1") == OLD
+
+
 def test_what_does_not_fit_is_refused_before_anything(rig: Rig) -> None:
     for variables, words in (
         ({"os_patch_steps": ["apply"]}, "no plan for osdeb1"),
@@ -221,6 +300,8 @@ def test_what_does_not_fit_is_refused_before_anything(rig: Rig) -> None:
         ({"os_patch_drain_tasks": "/nowhere/drain.yml"}, "found /nowhere/drain.yml"),
         ({"os_patch_undrain_tasks": ""}, "os_patch_undrain_tasks, which puts them back, is empty"),
         ({"os_patch_steps": ["aply"]}, "aply"),
+        ({"os_patch_drains": [{"delegate_to": "osdeb1"}]}, "osdeb1 is to be silenced or drained from itself"),
+        ({"os_patch_steps": ["undrain"], "os_patch_drains": [{"sokket": "/x"}]}, "Unsupported parameters"),
     ):
         did = rig.run("--limit", "osdeb1", fails=True, **variables)
         assert words in re.sub(r"\s+", " ", did.out), did.out

@@ -54,7 +54,8 @@ def apply(host: Host, options: Mapping[str, Any], base: str = BASE) -> dict[str,
 
 def _predict(session: Session, engine: Apt | Dnf, plan: Mapping[str, Any], journal: Journal | None) -> None:
     """Check mode: what would change."""
-    _may_begin(journal)
+    if not (session.options["assume_prepared"] and journal is not None and journal.phase == "rolled_back"):
+        _may_begin(journal)
     session.running(plan["id"])
     installed, broken = engine.installed()
     progress = measure(plan, installed, list(broken))
@@ -176,6 +177,8 @@ def _begin(session: Session, engine: Apt | Dnf, journal: Journal, progress: Prog
             "patch.apply.failed", "sshd", "high", "sshd would not come up again after a restart: %s" % error, [error],
             "Correct its configuration: sshd -t",
         )  # fmt: skip
+    if journal.phase == "prepared":  # what is half done is better finished
+        session.in_window(journal.plan, fetched=True)
     _files_are_whole(session, journal, progress)
     different = [] if unfinished else engine.would(store, journal, progress.left)
     if different:

@@ -179,7 +179,8 @@ class Store:
         return sorted(found, key=Journal.last, reverse=True)
 
     def newest(self) -> Journal | None:
-        return next(iter(self.all()), None)
+        """The one that was last written to; not one without packages, which only keeps the health before a reboot."""
+        return next((journal for journal in self.all() if journal.plan["packages"]), None)
 
     def open(self, plan_id: str) -> None:
         """Make the folders of a plan."""

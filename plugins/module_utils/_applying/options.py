@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 _LOCK: dict[str, Any] = {"lock_timeout": {"type": "int", "default": 300}}
+_ENDS: dict[str, Any] = {"ends": {"type": "float", "default": 0}}
 PREPARE_SPEC: dict[str, Any] = {
     "plan": {"type": "dict", "required": True},
     "health": {"type": "dict"},
@@ -15,6 +16,14 @@ PREPARE_SPEC: dict[str, Any] = {
     "keep_old": {"type": "str", "choices": ["required", "wanted", "never"], "default": "required"},
     "room_reserve_mib": {"type": "int", "default": 200},
     "timeout": {"type": "int", "default": 1800},
+    "backup": {
+        "type": "dict",
+        "options": {
+            "max_age_days": {"type": "int", "default": 0},
+            "results": {"type": "list", "elements": "dict", "default": []},
+        },
+    },
+    **_ENDS,
     **_LOCK,
 }
 APPLY_SPEC: dict[str, Any] = {
@@ -22,6 +31,8 @@ APPLY_SPEC: dict[str, Any] = {
     "restart_services": {"type": "bool", "default": False},
     "restart_never": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "int", "default": 3600},
+    "assume_prepared": {"type": "bool", "default": False},
+    **_ENDS,
     **_LOCK,
 }
 ROLLBACK_SPEC: dict[str, Any] = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import room, services, transaction
+from . import gates, room, services, transaction
 from .files import sha256
 from .journal import BASE, Journal
 from .progress import key, measure, versions
@@ -73,6 +73,8 @@ def _prepare(session: Session, engine: Apt | Dnf, plan: dict[str, Any]) -> Journ
             "Plan it anew: patch_plan",
         )  # fmt: skip
     review.covered("patch.plan.changed")
+    if not plan["packages"]:
+        return _health_alone(session, journal, plan)
     if not progress.left:
         return journal
     if journal is None or journal.phase not in ("prepared", "applying"):
@@ -88,6 +90,9 @@ def _prepare(session: Session, engine: Apt | Dnf, plan: dict[str, Any]) -> Journ
     elif session.options["health"] and journal.phase == "prepared":  # later it is no more the health from before
         journal.health = dict(session.options["health"])
     ready = _is_ready(session, engine, journal, progress.left)
+    if journal.phase != "applying":  # what is half done is better finished
+        session.in_window(plan, fetched=ready)
+        _backup(session)
     session.result["changed"] = session.result["changed"] or not ready
     _metadata(session, engine, progress.left, ready)
     if session.check_mode:
@@ -104,6 +109,42 @@ def _prepare(session: Session, engine: Apt | Dnf, plan: dict[str, Any]) -> Journ
     session.store.prune(plan["id"])
     session.result["kept"] = {name: entry["how"] for name, entry in journal.kept.items()}
     return journal
+
+
+def _health_alone(session: Session, journal: Journal | None, plan: dict[str, Any]) -> Journal | None:
+    """Of a host that only waits for a reboot the health from before is kept, and nothing else is to be prepared."""
+    session.in_window(plan, fetched=True)
+    if session.check_mode or not session.options["health"]:
+        return journal
+    store = session.store
+    store.open(plan["id"])
+    journal = Journal(plan, health=dict(session.options["health"]), log=store.path(plan["id"], "transaction.log"))
+    session.enter(journal, "prepared")
+    store.prune(plan["id"])
+    return journal
+
+
+def _backup(session: Session) -> None:
+    """Somebody wants to be sure that what a patch may destroy can be restored: the last restore tests must say so."""
+    name, asked = "patch.prepare.backup_stale", session.options["backup"] or {}
+    days, results = asked.get("max_age_days") or 0, asked.get("results") or []
+    if not days:
+        session.review.skip(name, "no age of the last restored backup is asked for", "backup: {max_age_days: 7, …}")
+        return
+    if not results:
+        raise Stop(
+            name, "backup", "medium",
+            "A backup restored within %d days is asked for, and no restore test of this host is known." % days, [],
+            "Test a restore (playbook backup_restore_test), and hand in how it ended: upkeep run does, by hand -e "
+            "upkeep_backup_results='{HOST: [{subject, kind, verdict, at}]}'.",
+        )  # fmt: skip
+    lines = gates.unproven(results, days, session.host.now())
+    if lines:
+        raise Stop(
+            name, "backup", "medium", "The backup was not restored within %d days: %s." % (days, lines[0]), lines,
+            "Test a restore of each of them: playbook backup_restore_test",
+        )  # fmt: skip
+    session.review.covered(name)
 
 
 def _sshd(session: Session) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._findings import Review, places, plain
 from .._host import AS_ROOT
 from .._patching.plan_model import errors_of
-from . import transaction
+from . import gates, transaction
 from .journal import BASE, Journal, JournalError, Store
 from .progress import DatabaseUnreadable
 from .transaction import CannotStart
@@ -162,6 +162,24 @@ class Session:
                 % (locks[0].pid, locks[0].command[:100] or "gone", self.options["lock_timeout"]),
                 lines, "Wait for it, or see what it does: ps -fp %d" % locks[0].pid,
             )  # fmt: skip
+
+    def in_window(self, plan: Mapping[str, Any], fetched: bool) -> None:
+        """Raises Stop when the plan and its way back do not fit before the window closes."""
+        name, ends = "patch.prepare.window_short", self.options["ends"]
+        if not ends:
+            self.review.skip(name, "no window is given", "ends")
+            return
+        why = gates.window_is_short(plan, fetched, ends, self.host.now())
+        if why:
+            expected = plan.get("seconds") or {}
+            lines = [
+                "expected: %s" % ", ".join("%s %s s" % (k, expected.get(k)) for k in ("download", "apply", "reboot"))
+            ]
+            raise Stop(
+                name, "window", "medium", why, lines,
+                "Wait for the next window, or plan less for this one (patch_plan_exclude, patch_plan_severities).",
+            )  # fmt: skip
+        self.review.covered(name)
 
     def boot_id(self) -> str:
         return (self.host.read("/proc/sys/kernel/random/boot_id", 100) or "").strip()

@@ -104,6 +104,9 @@ def test_what_was_put_back_is_not_applied_by_accident(phase: str, said: str, tmp
     for check_mode in (True, False):
         result = apply(host(), defaults(specs.APPLY_SPEC, plan=plan(), check_mode=check_mode), store.base)
         assert checks(result) == [("patch.apply.failed", "apt")] and said in result["msg"]
+    foretold = defaults(specs.APPLY_SPEC, plan=plan(), check_mode=True, assume_prepared=True)
+    result = apply(host(), foretold, store.base)
+    assert result["ok"] is (phase == "rolled_back"), "what patch_prepare would have prepared anew in the same run"
 
 
 def test_done_already_needs_no_journal(tmp_path: Path) -> None:
