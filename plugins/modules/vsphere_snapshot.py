@@ -98,7 +98,8 @@ options:
     default: false
   room_percent:
     description:
-      - Percent of each datastore of the machine that must be free before. With O(memory), room for that comes on top.
+      - Percent of each datastore of the machine that must be free before. With O(memory), room for that comes on top,
+        on the one that it goes to.
     type: int
     default: 10
   max_age_hours:

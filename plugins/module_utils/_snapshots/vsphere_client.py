@@ -22,7 +22,7 @@ from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
 
 from .._findings import MASK, clean_line
-from .vsphere_model import Machine, Snapshot, Store, Work, fault_words, last_name, plain_name
+from .vsphere_model import Machine, Snapshot, Store, Work, fault_words, last_name, plain_name, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,8 +44,8 @@ _AGAIN = (0.5, 1.0, 2.0)
 _LOOK = 2.0
 """Seconds between two looks at a task, at the most."""
 _MACHINE = (
-    "name", "parent", "config.uuid", "config.template", "config.hardware.memoryMB", "config.hardware.device",
-    "capability.snapshotOperationsSupported", "runtime.powerState", "runtime.connectionState",
+    "name", "parent", "config.uuid", "config.files", "config.template", "config.hardware.memoryMB",
+    "config.hardware.device", "capability.snapshotOperationsSupported", "runtime.powerState", "runtime.connectionState",
     "runtime.consolidationNeeded", "runtime.question", "guest.toolsRunningStatus", "snapshot", "datastore",
     "recentTask",
 )  # fmt: skip
@@ -77,6 +77,7 @@ class Client:
         self._options = options
         self._stub: Any = None
         self._content: Any = None
+        self._paths: dict[str, str] = {}
 
     def __enter__(self) -> Client:
         context = _tls_context(self._options)
@@ -286,14 +287,18 @@ class Client:
 
     def _path(self, ref: Any) -> str:
         """Where an object is, as vCenter's client shows it, from the datacenter's folder on."""
+        first: str = ref._moId
         names: list[str] = []
+        if first in self._paths:
+            return self._paths[first]
         while ref is not None and ref._moId != self._content.rootFolder._moId and len(names) < 100:
             kind = type(ref).__name__.rsplit(".", 1)[-1]
             up = _ABOVE.get(kind, ("parent",))
             [(_ref, values)] = self.properties([ref], type(ref), ["name", *up])
             names.insert(0, self._name(values))
             ref = next((values[name] for name in up if name in values), None)
-        return "/" + "/".join(names)
+        self._paths[first] = "/" + "/".join(names)
+        return self._paths[first]
 
     def machine(self, ref: Any, stores: bool = False) -> Machine:
         """How the machine stands now; with its datastores only when asked for."""
@@ -302,6 +307,7 @@ class Client:
         now = self.read(instance.CurrentTime).timestamp()
         tree = values.get("snapshot")
         question = values.get("runtime.question")
+        files = values.get("config.files")
         return Machine(
             ref=ref._moId,
             name=self._name(values),
@@ -320,6 +326,7 @@ class Client:
             left_out=tuple(_left_out(values.get("config.hardware.device", []))),
             stores=tuple(self._stores(values.get("datastore", []))) if stores else (),
             at_work=tuple(self._at_work(values.get("recentTask", []))),
+            home=store_of(files.snapshotDirectory or files.vmPathName or "") if files else "",
             question=self.clean(question.text) if question else "",
         )
 

@@ -111,6 +111,8 @@ class Machine(NamedTuple):
     """The disks that no snapshot holds."""
     stores: tuple[Store, ...] = ()
     at_work: tuple[Work, ...] = ()
+    home: str = ""
+    """The datastore that the memory of a snapshot goes to; empty when nobody knows."""
     question: str = ""
     """What vCenter asks before the machine goes on."""
 
@@ -147,6 +149,11 @@ def plain_name(name: str) -> str:
     for escape, char in _ESCAPED:
         name = name.replace(escape, char)
     return name
+
+
+def store_of(path: str) -> str:
+    """The datastore of a path such as ``[store] folder/file``; empty when it names none."""
+    return plain_name(path[1:].split("]", 1)[0]) if path.startswith("[") and "]" in path else ""
 
 
 def last_name(asked: str) -> str:
@@ -285,14 +292,15 @@ def _no_room(machine: Machine, options: Mapping[str, Any]) -> Iterator[Refused]:
         if not store.accessible or store.capacity <= 0:
             yield Refused(FAILED, "the datastore %s is not accessible" % store.name, "Look at it in vCenter.")
             continue
-        need = store.capacity * options["room_percent"] // 100 + need_memory
+        here = need_memory if machine.home in ("", store.name) else 0
+        need = store.capacity * options["room_percent"] // 100 + here
         if store.free < need:
             yield Refused(
                 FAILED,
                 "the datastore %s has %s free, and %s are needed (room_percent: %d%s)"
                 % (
                     store.name, size(store.free), size(need), options["room_percent"],
-                    ", and the memory" if need_memory else "",
+                    ", and the memory" if here else "",
                 ),
                 "Make room on it: old snapshots and orphaned disks are mostly what fills a datastore.",
             )  # fmt: skip

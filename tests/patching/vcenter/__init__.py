@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import hashlib
+import ipaddress
 import json
 import os
 import subprocess
@@ -18,6 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 SOURCE = Path(__file__).with_name("main.go")
 LIBRARY = Path("/usr/share/gocode")
 CACHE = Path(__file__).parents[3] / ".cache" / "vcenter"
@@ -26,9 +32,9 @@ USER = "upkeep@vsphere.local"
 PASSWORD = "s3cr3t&pässword"
 
 _ORDINARY = {
-    "tools": True, "power": "poweredOn", "connection": "connected", "template": False, "supported": True, "independent": False,
-    "consolidate": False, "disk": "as before", "milliseconds": 20, "create": "", "quiesce": "", "remove": "",
-    "revert": "", "power_on": "", "question": "", "cancelable": True, "refuse_rename": False,
+    "clear": True, "tools": True, "power": "poweredOn", "connection": "connected", "template": False, "supported": True,
+    "independent": False, "consolidate": False, "disk": "as before", "milliseconds": 20, "create": "", "quiesce": "",
+    "remove": "", "revert": "", "power_on": "", "question": "", "cancelable": True, "refuse_rename": False,
 }  # fmt: skip
 
 
@@ -56,13 +62,21 @@ def program() -> Path:
     return built
 
 
-def certificate(folder: Path, name: str, *words: str) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key; ``words`` are more ones for ``openssl req``."""
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    command += ["-subj", "/CN=vcenter", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert]
-    subprocess.run([*command, *words], check=True, capture_output=True)
-    return cert, key
+def certificate(folder: Path, name: str, days: float = 1) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself and ends in so many days, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - datetime.timedelta(days=9)).not_valid_after(now + datetime.timedelta(days=days))
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = made.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    pem, secret = folder / f"{name}.pem", folder / f"{name}.key"
+    pem.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain))
+    return pem, secret
 
 
 class Vcenter:
@@ -99,8 +113,9 @@ class Vcenter:
     def snapshot(self, path: str, name: str, description: str = "", age: int = 0) -> None:
         self._ask("/snapshot", path=path, name=name, description=description, age=age)
 
-    def datastore(self, name: str, free: int, capacity: int = 1 << 40, accessible: bool = True) -> None:
-        self._ask("/datastore", name=name, free=free, capacity=capacity, accessible=accessible)
+    def datastore(self, name: str, free: int, capacity: int, shown: int | None = None, accessible: bool = True) -> None:
+        shown = free if shown is None else shown
+        self._ask("/datastore", name=name, free=free, shown=shown, capacity=capacity, accessible=accessible)
 
     def fault(self, method: str, do: str, times: int = 1) -> None:
         self._ask("/fault", method=method, do=do, times=times)

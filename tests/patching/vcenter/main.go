@@ -10,7 +10,8 @@
 //
 //	GET  /state        machines, datastores, sessions, and the methods that were called
 //	POST /machine      {"path": "/DC0/vm/web1", …}: how a machine is, and what its tasks do (see machine)
-//	POST /datastore    {"name": "LocalDS_0", "capacity": bytes, "free": bytes, "accessible": true}
+//	POST /datastore    {"name": "LocalDS_0", "capacity": bytes, "free": bytes, "shown": bytes, "accessible": true}:
+//	                   what is free is shown once it is refreshed
 //	POST /fault        {"method": "CreateSnapshot_Task", "do": "drop|drop_after|hang|drip|deny|forget|status", "times": 1}
 //	POST /snapshot     {"path": …, "name": …, "description": …, "age": seconds}: one that is there already
 //	POST /reset        no faults, no calls
@@ -44,6 +45,7 @@ import (
 // What a test says of a machine, all in all; what it does not say stays as it is.
 type machine struct {
 	Path         string  `json:"path"`
+	Clear        bool    `json:"clear"` // no snapshots, no tasks
 	Rename       string  `json:"rename"`
 	Tools        *bool   `json:"tools"`
 	Power        string  `json:"power"`
@@ -170,7 +172,7 @@ func named(name string) types.BaseMethodFault {
 	case "FilesystemQuiesceFault":
 		return new(types.FilesystemQuiesceFault)
 	case "TaskInProgress":
-		return new(types.TaskInProgress)
+		return &types.TaskInProgress{Task: types.ManagedObjectReference{Type: "Task", Value: "task-1"}}
 	case "GenericVmConfigFault":
 		return &types.GenericVmConfigFault{Reason: "something else"}
 	case "InsufficientResourcesFault":
@@ -368,6 +370,24 @@ func (vm *VM) PowerOnVMTask(req *types.PowerOnVM_Task) soap.HasFault {
 	return &methods.PowerOnVM_TaskBody{Res: &types.PowerOnVM_TaskResponse{Returnval: task}}
 }
 
+// SearchIndex finds all that have a UUID; the simulator's finds one.
+type SearchIndex struct{ simulator.SearchIndex }
+
+// FindAllByUuid finds machines, in one datacenter or in all.
+func (*SearchIndex) FindAllByUuid(req *types.FindAllByUuid) soap.HasFault {
+	res := new(types.FindAllByUuidResponse)
+	for path, vm := range machines() {
+		uuid := vm.Config.Uuid
+		if req.InstanceUuid != nil && *req.InstanceUuid {
+			uuid = vm.Config.InstanceUuid
+		}
+		if uuid == req.Uuid && (req.Datacenter == nil || strings.HasPrefix(path, pathOf(simulator.Map.Get(*req.Datacenter).(mo.Entity))+"/")) {
+			res.Returnval = append(res.Returnval, vm.Self)
+		}
+	}
+	return &methods.FindAllByUuidBody{Res: res}
+}
+
 // --- what the test says --------------------------------------------------------------------------
 
 func pathOf(e mo.Entity) string {
@@ -404,6 +424,9 @@ func setMachine(m machine) error {
 	}
 	b := of(&vm.VirtualMachine)
 	simulator.Map.WithLock(&vm.VirtualMachine, func() {
+		if m.Clear {
+			vm.VirtualMachine.Snapshot, vm.RecentTask = nil, nil
+		}
 		if m.Rename != "" {
 			vm.Name = m.Rename
 			vm.Config.Name = m.Rename
@@ -503,18 +526,32 @@ func state() map[string]interface{} {
 	return map[string]interface{}{"machines": shown, "sessions": logins - logouts, "calls": append([]string{}, calls...)}
 }
 
+// Datastore is one that is as full as the test says.
+type Datastore struct {
+	simulator.Datastore
+	free int64
+}
+
+// RefreshDatastore shows how much is free now.
+func (d *Datastore) RefreshDatastore(*types.RefreshDatastore) soap.HasFault {
+	d.Summary.FreeSpace = d.free
+	return &methods.RefreshDatastoreBody{Res: new(types.RefreshDatastoreResponse)}
+}
+
 type datastore struct {
 	Name       string
 	Capacity   int64
 	Free       int64
+	Shown      int64
 	Accessible bool
 }
 
 func setDatastore(d datastore) error {
 	for _, one := range simulator.Map.All("Datastore") {
-		if store := one.(*simulator.Datastore); store.Name == d.Name {
+		if store := one.(*Datastore); store.Name == d.Name {
 			simulator.Map.WithLock(store, func() {
-				store.Summary.Capacity, store.Summary.FreeSpace, store.Summary.Accessible = d.Capacity, d.Free, d.Accessible
+				store.Summary.Capacity, store.Summary.FreeSpace, store.Summary.Accessible = d.Capacity, d.Shown, d.Accessible
+				store.free = d.Free
 			})
 			return nil
 		}
@@ -664,6 +701,9 @@ func answer(service *simulator.Service, w http.ResponseWriter, r *http.Request) 
 		kind := "NoPermission"
 		if do == "forget" {
 			kind = "NotAuthenticated"
+			mutex.Lock()
+			logouts++
+			mutex.Unlock()
 		}
 		w.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprintf(w, denied, "you sent "+string(regexp.MustCompile(`(?s)<password>.*</password>`).Find(body)), kind)
@@ -698,6 +738,10 @@ func main() {
 		vm.Runtime.ConsolidationNeeded = types.NewBool(false)
 		vm.Capability.SnapshotOperationsSupported = true
 		simulator.Map.Put(&VM{*vm})
+	}
+	simulator.Map.Put(&SearchIndex{*simulator.Map.SearchIndex()})
+	for _, one := range simulator.Map.All("Datastore") {
+		simulator.Map.Put(&Datastore{*one.(*simulator.Datastore), 1 << 39})
 	}
 	service := model.Service
 	service.RegisterSDK(simulator.Map)
