@@ -344,7 +344,7 @@ processes:
       [/usr/lib/x86_64-linux-gnu/libssl.so.3]}]
 states:
   description:
-    - How the host stands with its patches, for whoever keeps the history, as part of the contract. Of the kind C(patches).
+    - How the host stands with its patches, for whoever keeps the history, as part of the contract; of kind C(patches).
     - Its C(data) has the verdict, all that is pending, the names of what is installed, and what was installed in the
       last 60 days.
   returned: always

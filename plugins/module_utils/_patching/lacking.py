@@ -35,7 +35,7 @@ WORDS_LIMIT = 60
 
 def state_of(judgement: Judgement, known: Managed | None, system: System) -> dict[str, Any]:
     """What is told: ``verdict``, ``why`` when it is unknown, ``manager``, ``release`` (see release_key), ``pending``,
-    ``truncated`` (how many of these were left out), ``names`` (of what is installed, each with its architecture) and
+    ``truncated`` (how many of these were left out), ``names`` (of what is installed) and
     ``changed`` (what was installed lately, with ``at``, seconds since the epoch by the host's clock)."""
     verdict = judgement.verdict
     told: dict[str, Any] = {
@@ -59,7 +59,7 @@ def state_of(judgement: Judgement, known: Managed | None, system: System) -> dic
     pending.sort(key=lambda one: (not one["security"], one["name"], one["arch"]))
     told["pending"] = pending[:PENDING_LIMIT]
     told["truncated"] = len(pending) - len(told["pending"])
-    told["names"] = sorted({"%s %s" % (one.name, one.arch) for one in known.present})
+    told["names"] = sorted({one.name for one in known.present})
     told["changed"] = _changed(known.present, judgement.now - CHANGED_DAYS * 86400.0)
     return told
 

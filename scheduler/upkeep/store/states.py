@@ -30,7 +30,8 @@ class Reported:
     kind: str
     subject: str
     at: float
-    """When that run began, by our clock and no later than now. Runs may be recorded in any order."""
+    """When that run began, by our clock and no later than now; a millisecond later for what it told of the same before.
+    Runs may be recorded in any order."""
     data: dict[str, Any]
     """Clean and bounded, otherwise as the host told it: untrusted. ``dropped`` in it: it was too large, nothing is
     known."""

@@ -45,7 +45,10 @@ def test_states_reach_the_keeper_of_their_kind_in_order(store: Store, tmp_path: 
     made = [("a", state(sun=1)), ("b", state(sun=2)), ("a", state(sun=3)), ("a", state("roof", rain=True))]
     path = results_file.write(tmp_path / "f", "r1", hosts={"a": "ok", "b": "failed"}, started=1000.0, states=made)
     told = record.record_file(store, path, Policy(), now=2000.0)
-    expected = [Reported(told.run.number, host, "weather", one["subject"], 1000.0, one["data"]) for host, one in made]  # type: ignore[arg-type]
+    expected = [
+        Reported(told.run.number, host, "weather", one["subject"], at, one["data"])
+        for at, (host, one) in zip((1000.0, 1000.0, 1000.001, 1000.0), made, strict=True)
+    ]  # type: ignore[arg-type]
     assert kept == expected
     assert told.notes == ("a is wet",)
     assert record.record_file(store, path, Policy(), now=3000.0).already

@@ -39,7 +39,7 @@ def test_a_host_that_is_up_to_date_tells_what_it_has_and_what_came_lately() -> N
         "release": "debian:13",
         "pending": [],
         "truncated": 0,
-        "names": ["apt amd64", "bash amd64"],
+        "names": ["apt", "bash"],
         "changed": [{"name": "apt", "arch": "amd64", "version": "2.6.1", "at": NOW - DAY}],
     }
 
@@ -97,7 +97,7 @@ def test_dnf_tells_ratings_in_the_words_of_all_and_when_each_was_installed() -> 
     first = data["pending"][0]
     assert (first["name"], first["severity"], first["published"]) == ("libupkeepdemo", "critical", NOW - 3 * DAY)
     assert first["cves"] == ["CVE-2025-10002", "CVE-2025-10003"]
-    assert data["names"] == ["old x86_64", "upkeep-demo noarch"]
+    assert data["names"] == ["old", "upkeep-demo"]
     assert [one["name"] for one in data["changed"]] == ["upkeep-demo"]
 
 
@@ -112,4 +112,4 @@ def test_more_than_can_be_told_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_that_look_like_secrets_arrive_as_they_are() -> None:
     debs = [Deb(name, "1:1.0-1") for name in ("passwd", "libsecret-1-0", "libpam-passwdqc", "gnome-keyring-token")]
     data = patches(reviewed(DebianHost([*QUIET, *debs])))
-    assert {f"{deb.name} amd64" for deb in debs} < set(data["names"])
+    assert {deb.name for deb in debs} < set(data["names"])
