@@ -47,7 +47,7 @@ options:
         required: true
         choices: [http, tcp, tls, sql, command]
       unit:
-        description: The unit that it is about. A lost unit whose probe fails is V(critical). Ports of this host are
+        description: The unit that it is about. A failing probe is evidence of a unit that is lost. Ports of this host are
           known by themselves.
         type: str
         default: ""

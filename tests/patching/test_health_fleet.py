@@ -201,7 +201,7 @@ def test_a_port_that_closes_while_its_service_lives(host: Host) -> None:
     earlier = before(host)
     host.run("touch /run/close-8081; while ss -ltn | grep -q :8081; do sleep 0.05; done")
     after = look(host, before=earlier)
-    assert after.changes() == {("port_closed", "tcp/0.0.0.0:8081"): "high"}, after.text()
+    assert after.changes() == {("port_closed", "tcp/0.0.0.0:8081"): "critical"}, after.text()
 
 
 def test_what_comes_and_goes_by_its_nature_is_left_out(deb: Host) -> None:

@@ -338,7 +338,7 @@ def _services(session: Session, engine: Apt | Dnf, journal: Journal) -> None:
         did.failed["sshd"] = ["sshd would not come up again: %s" % blocked]
     for unit, evidence in sorted(did.failed.items()):
         session.review.found(
-            "patch.apply.service_failed", unit, "high",
+            "patch.apply.service_failed", unit, "critical",
             "%s does not work after the patch: %s." % (unit, evidence[0]), evidence,
             "journalctl -u %s; put the host back: patch_rollback" % unit,
         )  # fmt: skip

@@ -9,7 +9,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from .._findings import Review, places, plain
+from .._findings import Review, clean_lines, places, plain
 from .._host import AS_ROOT
 from .._patching.plan_model import errors_of
 from . import gates, transaction
@@ -195,4 +195,13 @@ class Session:
         """The module's result."""
         if journal is not None:
             self.result.update(phase=journal.phase, log=journal.log)
-        return {**plain(self.result), **self.review.result()}
+        told = {**plain(self.result), **self.review.result()}
+        # plain() makes one line of a text, and a diff is read line by line.
+        diff = {side: _lines(text) for side, text in self.result.get("diff", {}).items()}
+        return {**told, "diff": diff} if diff else told
+
+
+def _lines(text: str) -> str:
+    lines = text.splitlines()
+    kept = clean_lines(lines, len(lines))
+    return "\n".join(kept) + "\n" if text.endswith("\n") else "\n".join(kept)

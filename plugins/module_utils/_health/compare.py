@@ -153,7 +153,7 @@ def _services(before: Mapping[str, Any], after: Mapping[str, Any], found: Differ
             remedy += "; systemctl enable --now %s, if it belongs here" % shlex.quote(unit)
         # systemd has given it up: whoever waits for it waits in vain.
         returns = not (entry and entry["state"].startswith("failed"))
-        found.changes.append(Change(SERVICE_LOST, unit, "high", summary, evidence, remedy, returns))
+        found.changes.append(Change(SERVICE_LOST, unit, "critical", summary, evidence, remedy, returns))
 
 
 def _remedy(unit: str) -> str:
@@ -271,7 +271,7 @@ def _sockets(before: Mapping[str, Any], after: Mapping[str, Any], found: Differe
         if state:
             evidence.append("%s is %s" % (unit, state))
         remedy = "ss -lntup; " + (_remedy(unit) if unit else "find out what is to listen there")
-        severity = "medium" if was["proto"] == "unix" else "high"
+        severity = "medium" if was["proto"] == "unix" else "high" if others else "critical"
         summary = "%s does not listen any more on %s." % (owner, name)
         found.changes.append(Change(PORT_CLOSED, name, severity, summary, evidence, remedy))
 
@@ -460,7 +460,7 @@ def probes(after: Mapping[str, Any], before: Mapping[str, Any] | None, found: Di
 
 
 def _fold(before: Mapping[str, Any], after: Mapping[str, Any], found: Difference) -> None:
-    """A lost service takes its ports with it: one fault, told once, and worse when somebody is served no more."""
+    """A lost service takes its ports with it: one fault, told once."""
     lost = {change.subject: change for change in found.changes if change.check == SERVICE_LOST}
     owners = {name_of(entry): entry.get("unit", "") for entry in before.get("sockets", ())}
     kept = []
@@ -470,8 +470,6 @@ def _fold(before: Mapping[str, Any], after: Mapping[str, Any], found: Difference
             kept.append(change)
             continue
         service.evidence.append("nobody listens any more on %s" % change.subject)
-        if not change.subject.startswith("unix"):
-            service.severity = "critical"
     found.changes = kept
     failing = {change.subject for change in found.changes if change.check == PROBE_FAILED}
     for name in sorted(failing):
@@ -481,7 +479,6 @@ def _fold(before: Mapping[str, Any], after: Mapping[str, Any], found: Difference
             if probe.get("port") and entry["proto"] == "tcp" and entry["port"] == probe["port"]
         }  # fmt: skip
         for unit in sorted(units & set(lost)):
-            lost[unit].severity = "critical"
             lost[unit].evidence.append("the probe %s fails" % name)
 
 

@@ -128,3 +128,17 @@ def test_a_fault_of_our_own_is_told_and_no_traceback(tmp_path: Path, monkeypatch
     monkeypatch.setattr(machine, "lock_holder", lambda path: 1 // 0)
     result = prepare(machine, defaults(specs.PREPARE_SPEC, plan=plan()), str(tmp_path / "base"))
     assert checks(result) == [("patch.prepare.failed", "apt")] and "ZeroDivisionError" in result["msg"]
+
+
+def test_a_diff_has_a_line_a_package(tmp_path: Path) -> None:
+    rows = [
+        {"name": name, "arch": "all", "from": "1.0-1", "to": "2.0-1", "action": "upgrade", "asked": True}
+        for name in ("demo", "other")
+    ]
+    machine = host()
+    machine.files["/var/lib/dpkg/status"] += "\n" + STATUS.replace("demo", "other") % "1.0-1"
+    two = plan_model.make("apt", "all", rows)
+    told = apply(machine, defaults(specs.APPLY_SPEC, plan=two, check_mode=True), str(tmp_path / "base"))
+    assert told["diff"]["before"] == "demo:all 1.0-1\nother:all 1.0-1\n", told
+    assert told["diff"]["after"] == "demo:all 2.0-1\nother:all 2.0-1\n"
+    assert told["diff"]["before_header"] == "packages"

@@ -61,10 +61,10 @@ def test_a_lost_service_takes_its_ports_with_it() -> None:
     assert changes(found) == {("service_lost", "web.service"): "critical"}
     assert [line for line in found.changes[0].evidence if "unix/run/w.sock" in line]
     assert changes(both(health(sockets=[]), health(services={}, sockets=[]))) == {
-        ("service_lost", "web.service"): "high"
+        ("service_lost", "web.service"): "critical"
     }
     only_unix = health(sockets=[sock(0, proto="unix", address="/run/w.sock")])
-    assert changes(both(only_unix, health(services={}, sockets=[]))) == {("service_lost", "web.service"): "high"}
+    assert changes(both(only_unix, health(services={}, sockets=[]))) == {("service_lost", "web.service"): "critical"}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_services_that_come_and_go_are_left_out_with_the_reason(
 )
 def test_services_that_should_be_there_are_judged(entry: dict[str, Any]) -> None:
     found = both(health(services={"web.service": entry}), health(services={}))
-    assert changes(found) == {("service_lost", "web.service"): "high"}
+    assert changes(found) == {("service_lost", "web.service"): "critical"}
 
 
 def test_logins_and_what_was_not_active_are_not_judged() -> None:
@@ -159,7 +159,7 @@ def test_a_unit_fails_newly_had_failed_or_is_told_as_lost() -> None:
     )  # fmt: skip
     found = both(before, after)
     assert changes(found) == {
-        ("service_lost", "web.service"): "high", ("unit_failed", "job.service"): "medium",
+        ("service_lost", "web.service"): "critical", ("unit_failed", "job.service"): "medium",
         ("unit_failed", "x.swap"): "medium",
     }  # fmt: skip
     assert [c.subject for c in found.already] == ["loop.service", "old.service"]
@@ -185,7 +185,9 @@ def test_who_is_still_served(was: dict[str, Any], now: list[dict[str, Any]], ser
     found = both(health(sockets=[was]), health(sockets=now))
     assert bool(found.changes) is not served
     if not served:
-        assert found.changes[0].severity == ("medium" if was["proto"] == "unix" else "high")
+        narrower = now[0]["proto"] == was["proto"]  # somebody still listens there, on fewer addresses
+        expected = "medium" if was["proto"] == "unix" else "high" if narrower else "critical"
+        assert found.changes[0].severity == expected
 
 
 @pytest.mark.parametrize(
@@ -322,7 +324,7 @@ def test_what_was_kept_in_part_is_compared_in_part_and_never_healthy() -> None:
     assert set(found.partial) == {compare.PORT_CLOSED} and found.changes == []
     assert compare.verdict(found) == "degraded"
     found = both(health(cut={"sockets": 3}), health(sockets=[]))
-    assert changes(found) == {("port_closed", "tcp/0.0.0.0:80"): "high"} and compare.verdict(found) == "unhealthy"
+    assert changes(found) == {("port_closed", "tcp/0.0.0.0:80"): "critical"} and compare.verdict(found) == "unhealthy"
 
 
 def test_ignored_is_told_with_its_reason() -> None:

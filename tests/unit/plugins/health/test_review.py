@@ -113,14 +113,14 @@ def test_waiting_ends_when_all_is_back_twice() -> None:
 def test_back_for_one_look_only_is_not_back() -> None:
     earlier = looked(Machine())["health"]
     result = looked(Machine("activating", "active", "activating", now=NOW + 600), before=earlier, wait=30)
-    assert told(result) == [("patch.health.service_lost", "web.service", "high")]
+    assert told(result) == [("patch.health.service_lost", "web.service", "critical")]
     assert result["waited"]["over"] and result["waited"]["seconds"] <= 30 and result["waited"]["late"] == {}
 
 
 def test_what_systemd_gave_up_is_not_waited_for() -> None:
     earlier = looked(Machine())["health"]
     result = looked(Machine("failed", now=NOW + 600), before=earlier, wait=120)
-    assert told(result) == [("patch.health.service_lost", "web.service", "high")]
+    assert told(result) == [("patch.health.service_lost", "web.service", "critical")]
     assert result["waited"]["seconds"] == POLL and result["waited"]["polls"] == 2
 
 
@@ -184,7 +184,9 @@ def keep(base: Path, health: dict[str, Any]) -> None:
 def test_the_health_of_a_journal_is_compared_with(tmp_path: Path) -> None:
     keep(tmp_path, looked(Machine())["health"])
     result = review(Machine("failed", now=NOW + 60), given(before_plan=PLAN["id"]), str(tmp_path))
-    assert result["difference"]["compared"] and told(result) == [("patch.health.service_lost", "web.service", "high")]
+    assert result["difference"]["compared"] and told(result) == [
+        ("patch.health.service_lost", "web.service", "critical")
+    ]
     damaged = tmp_path / PLAN["id"] / "journal.json"
     damaged.write_text("{")
     result = review(Machine(), given(before_plan=PLAN["id"]), str(tmp_path))
