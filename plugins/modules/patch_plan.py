@@ -144,6 +144,15 @@ options:
     type: list
     elements: str
     default: []
+  tell:
+    description:
+      - What makes findings of its own. The exposure is in RV(exposure) all the same, and that a host is not exposed is
+        always covered.
+      - Leave it out where you go on to mend it, and ask again afterwards in the same run.
+    type: list
+    elements: str
+    choices: [exposure, mitigations]
+    default: [exposure, mitigations]
   plan:
     description:
       - An approved plan, as RV(plan) was. What would be done otherwise now is told in RV(approved) and as a finding;

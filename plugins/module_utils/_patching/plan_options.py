@@ -14,8 +14,10 @@ from . import options as review_options
 from .plan_model import SELECTS, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+TOLD = ("exposure", "mitigations")
+"""What makes findings of its own."""
 SEVERITIES = ("critical", "high", "medium", "low")
 
 _FROM_REVIEW = (
@@ -50,6 +52,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "severities": {"type": "list", "elements": "str", "choices": list(SEVERITIES), "default": []},
     "allow_removals": {"type": "bool", "default": False},
     "restart_never": {"type": "list", "elements": "str", "default": []},
+    "tell": {"type": "list", "elements": "str", "choices": list(TOLD), "default": list(TOLD)},
     "plan": {"type": "dict"},
     "vulnerability_data": {"type": "path"},
     "vulnerabilities": {"type": "dict"},
@@ -70,6 +73,28 @@ def last_day(text: str) -> float | None:
         return None
 
 
+def errors_of_asked(cves: Iterable[str], packages: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with the names of CVEs, and of packages and their versions."""
+    asked = list(packages)
+    errors = [
+        "cves are named CVE-YEAR-NUMBER, this is %r" % clean_line(cve, 60)
+        for cve in cves
+        if not CVE.fullmatch(cve.strip().upper())
+    ]
+    errors += [
+        "packages[].name is the name of a package, this is %r" % clean_line(package["name"], 60)
+        for package in asked
+        if not _NAME.fullmatch(package["name"])
+    ]
+    errors += [
+        "packages[].version is a version as the package manager prints it, this is %r"
+        % clean_line(package["version"], 60)
+        for package in asked
+        if package.get("version") and not VERSION.fullmatch(package["version"])
+    ]
+    return errors
+
+
 def errors_of(options: Mapping[str, Any]) -> list[str]:
     """What is wrong with the options, beyond what the argument spec sees: one sentence each."""
     errors = []
@@ -77,22 +102,7 @@ def errors_of(options: Mapping[str, Any]) -> list[str]:
         errors.append("select is cves, so cves must name at least one, for example cves: [CVE-2026-12345]")
     if options["select"] == "packages" and not options["packages"]:
         errors.append("select is packages, so packages must name at least one, for example packages: [{name: openssl}]")
-    errors += [
-        "cves are named CVE-YEAR-NUMBER, this is %r" % clean_line(cve, 60)
-        for cve in options["cves"]
-        if not CVE.fullmatch(cve.strip().upper())
-    ]
-    errors += [
-        "packages[].name is the name of a package, this is %r" % clean_line(package["name"], 60)
-        for package in options["packages"]
-        if not _NAME.fullmatch(package["name"])
-    ]
-    errors += [
-        "packages[].version is a version as the package manager prints it, this is %r"
-        % clean_line(package["version"], 60)
-        for package in options["packages"]
-        if package.get("version") and not VERSION.fullmatch(package["version"])
-    ]
+    errors += errors_of_asked(options["cves"], options["packages"])
     for entry in options["exclude"]:
         if not _PATTERN.fullmatch(entry["name"]):
             errors.append("exclude[].name is a name or shell pattern of packages, this is %r"

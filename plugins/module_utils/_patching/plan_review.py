@@ -91,9 +91,10 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
                 remedy,
             )  # fmt: skip
     if result["plan"] is not None:
-        _tell(reviewed, result, work, options)
+        _tell_plan(reviewed, result, work, options)
     _tell_exposure(reviewed, result, work)
-    plan_exposure.tell_mitigations(reviewed, result["mitigations"], result["exposure"], work.installed())
+    if "mitigations" in options["tell"]:
+        plan_exposure.tell_mitigations(reviewed, result["mitigations"], result["exposure"], work.installed())
     return _finished(reviewed, result, options)
 
 
@@ -102,7 +103,7 @@ def _finished(reviewed: Review, result: dict[str, Any], options: Mapping[str, An
         keys = [*options["cves"], *map(plan_exposure.key_of, options["packages"])]
         result["exposure"] = {key: plan_exposure.unknown("the host's packages are not known") for key in keys}
         for key, told in result["exposure"].items():
-            plan_exposure.tell(reviewed, key, told, {})
+            _tell(reviewed, options, key, told, {})
     plan = result["plan"]
     if result["exposure"]:
         name = plan["id"] if plan is not None else ""
@@ -344,7 +345,7 @@ def _journals(host: Host) -> list[dict[str, Any]]:
     return found
 
 
-def _tell(reviewed: Review, result: dict[str, Any], work: _Work, options: Mapping[str, Any]) -> None:
+def _tell_plan(reviewed: Review, result: dict[str, Any], work: _Work, options: Mapping[str, Any]) -> None:
     """The findings of a plan that was made."""
     plan = result["plan"]
     _tell_removals(reviewed, plan, work)
@@ -414,6 +415,14 @@ def _since(
     return done, lines
 
 
+def _tell(
+    reviewed: Review, options: Mapping[str, Any], key: str, told: Mapping[str, Any], plan: Mapping[str, Any]
+) -> None:
+    # Whoever goes on to mend it asks once more, and tells then: of one run the finding would outlive the mending.
+    if "exposure" in options["tell"] or told["state"] in plan_exposure.SAFE:
+        plan_exposure.tell(reviewed, key, told, plan)
+
+
 def _tell_exposure(reviewed: Review, result: dict[str, Any], work: _Work) -> None:
     result["exposure"] = {}
     plan = result["plan"] or {}
@@ -431,7 +440,7 @@ def _tell_exposure(reviewed: Review, result: dict[str, Any], work: _Work) -> Non
         result["exposure"][plan_exposure.key_of(package)] = told
     for key, told in result["exposure"].items():
         result["exposure"][key] = plan_exposure.with_mitigations(key, told, result["mitigations"])
-        plan_exposure.tell(reviewed, key, result["exposure"][key], plan)
+        _tell(reviewed, work.options, key, result["exposure"][key], plan)
 
 
 def _mitigations(host: Host, options: Mapping[str, Any], reviewed: Review) -> list[dict[str, Any]]:
