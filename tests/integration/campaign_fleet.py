@@ -27,7 +27,7 @@ STEP = """
     HOSTILE = "{{ lookup('ansible.builtin.pipe', 'touch ' ~ playbook_dir ~ '/pwned') }}"
     module = AnsibleModule(argument_spec=dict(
         folder=dict(type="path", required=True), step=dict(required=True), plan=dict(type="dict", default={}),
-        campaign=dict(type="dict", required=True)), supports_check_mode=True)
+        campaign=dict(type="dict", required=True), cves=dict(type="list", default=[])), supports_check_mode=True)
     step, folder, plan = module.params["step"], module.params["folder"], module.params["plan"]
 
     def path(name):
@@ -53,19 +53,20 @@ STEP = """
     result = dict(changed=False, findings=[], coverage=[])
     if step == "plan":
         packages = []
+        write("cves", " ".join(module.params["cves"]))
         if read("version") == "1":
             packages = [dict(name="openssl", arch="amd64", to="2", action="upgrade", asked=True, security=True)]
             packages[0]["from"] = "1"
         whole = dict(manager="apt", select="all", packages=packages, left_out=[],
                      services=[dict(unit="nginx.service", restart="upkeep", why=HOSTILE)] if packages else [],
-                     reboot=dict(needed=bool(packages), why=["a new kernel"] if packages else []),
+                     reboot=dict(needed=bool(packages) or read("due") == "x", why=["a new kernel"] if packages else []),
                      seconds=dict(download=1, apply=2, reboot=3, total=6, measured=False))
         whole["id"] = "p-" + hashlib.sha256(json.dumps([packages, read("salt")]).encode()).hexdigest()[:12]
         result["plans"] = [dict(subject="os", id=whole["id"], summary="%d package(s)" % len(packages), plan=whole)]
     elif step == "apply":
         if plan.get("id", "")[:2] != "p-":
             module.fail_json(msg="there is no plan")
-        if plan["services"][0]["why"] != HOSTILE:
+        if [one["why"] for one in plan["services"]] not in ([HOSTILE], []):
             module.fail_json(msg="the plan is not the one that this host has made: %s" % plan)
         write("version", "2")
         write("applied", "x", "a")
@@ -110,6 +111,7 @@ PLAYBOOK = [
                 "step": "{{ os_patch_steps[0] }}",
                 "plan": "{{ (os_patch_plans | default({}))[inventory_hostname] | default({}) }}",
                 "campaign": "{{ os_patch_campaign }}",
+                "cves": "{{ patch_plan_cves | default([]) }}",
             }
         },
     }
@@ -132,7 +134,7 @@ class Fleet(Rig):
         self.inventory = self.write("hosts", "".join(f"{host} {where}\n" for host in hosts))
         for host in hosts:
             (folder / "fleet" / host).mkdir(parents=True)
-            for name, text in (("version", "1"), ("steps", ""), ("script.json", "{}"), ("salt", "")):
+            for name, text in (("version", "1"), ("steps", ""), ("script.json", "{}"), ("salt", ""), ("due", "")):
                 self.set(host, name, text)
         self.campaign = {"playbook": "site.yml", "soak": 0, **campaign}
         self.url = url

@@ -158,6 +158,50 @@ def test_killed_anywhere_it_goes_on_and_nothing_is_done_by_two(tmp_path: Path, u
     assert len({one["run"] for one in told["steps"]}) == len(steps)
 
 
+def test_an_emergency_goes_beside_the_campaign_and_never_on_the_same_host(tmp_path: Path, url: str | None) -> None:
+    made = fleet(
+        tmp_path,
+        url,
+        ["h1", "h2", "due"],
+        rings=[{"name": "canary", "hosts": "h1"}, {"name": "rest", "rest": True, "batch": "100%"}],
+        steps=["apply", "reboot", "verify"],
+        extra_vars={"os_patch_reboot_ok": True},
+        emergency={"rings": [{"name": "all", "rest": True, "batch": "100%"}]},
+    )
+    made.set("due", "version", "2")
+    made.set("due", "due")
+    for words in (["plan", "os", "--cve", "2026-1"], ["plan", "os", "--package", "nginx="]):
+        assert f"{words[2]} is not understood" in made.fails(*words)
+    cve, name = ["--cve", "CVE-2026-1234"], "os:CVE-2026-1234"
+    for words in (["start", "os", *cve], ["plan", "os", *cve, "--package", "nginx"]):
+        assert "one of both, with upkeep campaign plan NAME" in made.fails(*words)
+    assert "there is no campaign" in made.fails("plan", name)
+    ready(made)
+    told = json.loads(made.do("plan", "os", "--cve", "cve-2026-1234", "--json"))
+    assert told["name"] == name and told["waits_for_approval"]
+    assert told["emergency"] == {"campaign": "os", "cves": ["CVE-2026-1234"], "packages": []}
+    assert [batch["hosts"] for batch in told["batches"]] == [["h1", "h2"]], "nobody who only waits for a reboot"
+    assert (tmp_path / "fleet" / "h1" / "cves").read_text() == "CVE-2026-1234"
+    tickets = " ".join(made.upkeep("tickets").stdout.split())
+    assert f"The emergency {name} would change 2 hosts" in tickets and "campaign os would" not in tickets
+    made.do("approve", name)
+    made.script("h1", apply=["hold"])
+    made.set("h1", "hold")
+    process = made.begin("start", "os")
+    wait_until(lambda: "apply" in made.steps("h1"), "the campaign begins")
+    refused = made.fails("start", name)
+    assert "h1 is at work in campaign 1, os" in refused and "h2 is to come in campaign 1, os" in refused
+    made.do("pause", "os", "an emergency")
+    made.unset("h1", "hold")
+    assert process.wait(300) == 0
+    assert "finished" in made.do("start", name) and "paused" in made.do("status", "os")
+    assert [made.version(host) for host in ("h1", "h2")] == ["2", "2"] and made.steps("due") == []
+    assert "emergency for CVE-2026-1234" in " ".join(made.do().split())
+    # What only waits for its reboot is taken along by the campaign.
+    made.do("resume", "os")
+    assert made.steps("due") == ["apply", "reboot", "verify"]
+
+
 def _is_of(pid: int, run_id: str) -> bool:
     try:
         return f"UPKEEP_RUN_ID={run_id}".encode() in Path(f"/proc/{pid}/environ").read_bytes()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..config import Job
@@ -45,7 +46,7 @@ def job_and_plan(store: Store, config: Config, step: int, now: float) -> tuple[J
     told: dict[str, Any] = {
         "name": kept.name,
         "number": kept.number,
-        "key": f"{kept.name}-{kept.number}",
+        "key": re.sub(r"[^A-Za-z0-9_-]", "-", f"{kept.name}-{kept.number}"),
         "batch": claimed.batch,
         "gate": claimed.gate,
     }

@@ -102,9 +102,9 @@ def _waiting(review: Review, kept: Kept, changed: list[str]) -> None:
     review.found(
         WAITING,
         subject(kept),
-        "medium",
-        f"The campaign {kept.name} would change {changed_hosts} host{'' if changed_hosts == 1 else 's'}, "
-        "and waits for approval.",
+        "medium" if campaign.spec.asked is None else "high",
+        f"The {'emergency' if campaign.spec.asked else 'campaign'} {kept.name} would change {changed_hosts} "
+        f"host{'' if changed_hosts == 1 else 's'}, and waits for approval.",
         [f"no longer as it was planned: {line}" for line in changed]
         + by_ring
         + [f"left out: {host.name}: {host.why}" for host in left],
@@ -130,7 +130,7 @@ def _failed(review: Review, kept: Kept, host: model.Host) -> None:
         f"{host.name} {how} by the campaign {kept.name}: {host.why}.",
         [f"it had come to: {', '.join(host.times) or 'nothing'}"],
         f"See it: upkeep campaign status {kept.name}. Put it right; then plan it anew: upkeep campaign plan "
-        f"{kept.campaign.spec.name}",
+        f"{kept.name}",
         {"campaign": kept.number, "plan": host.plan, "state": host.state},
     )
 

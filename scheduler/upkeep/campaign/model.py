@@ -91,6 +91,9 @@ FAILED = "failed"
 UNREACHABLE = "unreachable"
 """How a step went on a host, as a run tells it; a host that the run does not tell of: nobody knows."""
 
+TITLE = 80
+"""Characters of the name of an emergency, before what tells it from others."""
+
 
 @dataclass(frozen=True)
 class Amount:
@@ -151,6 +154,33 @@ class Together:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What an emergency is about: CVEs, or packages."""
+
+    cves: tuple[str, ...] = ()
+    packages: tuple[tuple[str, str], ...] = ()
+    """Each with the version that is wanted; "": the newest."""
+
+    def __str__(self) -> str:
+        return ", ".join(self.cves or [f"{name} {version}".strip() for name, version in self.packages])
+
+
+@dataclass(frozen=True)
+class Emergency:
+    """How an emergency goes through the hosts of a campaign: its rings are short. Durations in seconds."""
+
+    rings: tuple[Ring, ...] = (
+        Ring("canary", count=1, batch=Amount(1)),
+        Ring("early", percent=10.0, batch=Amount(100, True)),
+        Ring("rest", rest=True, batch=Amount(25, True)),
+    )
+    soak: float = 300.0
+    max_failures: Amount | None = None
+    """None: the campaign's."""
+    ignore_window: bool = False
+
+
+@dataclass(frozen=True)
 class Spec:
     """A campaign as upkeep.yml has it. Durations in seconds."""
 
@@ -177,6 +207,22 @@ class Spec:
     time_limit: float | None = 4 * 3600.0
     """Of one step's run."""
     locks: tuple[str, ...] = ("changes",)
+    asked: Asked | None = None
+    """What it is an emergency for; None: it is none."""
+    emergency: Emergency = field(default_factory=Emergency, compare=False)
+    """How one would go; no part of what is approved, for what follows from it is in the rest."""
+
+    @property
+    def title(self) -> str:
+        """Under what it is kept: an emergency has a name of its own, so that nothing of it is mixed with others."""
+        if self.asked is None:
+            return self.name
+        first, *more = self.asked.cves or ["=".join(filter(None, one)) for one in self.asked.packages]
+        told = f"{self.name}:{first}"
+        if more or len(told) > TITLE:
+            whole = hashlib.sha256(str(self.asked).encode()).hexdigest()[:6]
+            told = f"{told[:TITLE]}+{len(more)}-{whole}"
+        return told
 
     def soak_of(self, ring: int) -> float:
         """Seconds that are waited after a ring."""
@@ -194,6 +240,11 @@ class Spec:
         made["one_at_a_time"] = [{**vars(one), "order": list(one.order)} for one in self.one_at_a_time]
         made["max_failures"] = str(self.max_failures)
         made["extra_vars"] = dict(self.extra_vars)
+        del made["emergency"]
+        if self.asked is None:
+            del made["asked"]
+        else:
+            made["asked"] = {"cves": list(self.asked.cves), "packages": [list(one) for one in self.asked.packages]}
         for name in ("inventory", "windows", "steps", "locks"):
             made[name] = list(made[name])
         return made
@@ -212,6 +263,10 @@ class Spec:
         given["max_failures"] = amount(kept["max_failures"])
         for name in ("inventory", "windows", "steps", "locks"):
             given[name] = tuple(kept[name])
+        asked = kept.get("asked")
+        if asked is not None:
+            packages = tuple((name, version) for name, version in asked["packages"])
+            given["asked"] = Asked(tuple(asked["cves"]), packages)
         return cls(**given)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .. import inventory
 from ..errors import UpkeepError
 from ..store import campaigns, plans, runs
-from . import carry, model, rings
+from . import carry, emergency, model, rings
 from .engine import outcomes_of
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ def host_names(config: Config, spec: model.Spec) -> list[str]:
 def begin_plan(store: Store, spec: model.Spec, hosts: Sequence[str], actor: str, now: float) -> tuple[int, Step]:
     """Register a campaign, and claim the run that plans its hosts."""
     with store.database.write() as connection:
-        under_way = campaigns.started(connection, spec.name)
+        under_way = campaigns.started(connection, spec.title)
         if under_way is not None:
             state = campaigns.one(connection, under_way).campaign.state
             raise UpkeepError(
-                f"the campaign {spec.name} is {state} already",
+                f"the campaign {spec.title} is {state} already",
                 expected="one that is over, or was not started",
                 found=f"campaign {under_way}",
-                remedy=f"upkeep campaign status {spec.name}; to end it: upkeep campaign abort {spec.name}",
+                remedy=f"upkeep campaign status {spec.title}; to end it: upkeep campaign abort {spec.title}",
             )
         number = campaigns.create(connection, spec, actor, now)
         claimed = campaigns.claim(connection, number, model.PLAN, hosts, now)
@@ -61,7 +61,9 @@ def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: floa
         found = plans.of_run(connection, run.number, carry.SUBJECT) if run is not None else {}
         told = outcomes_of(connection, step)
         held = {host: one.by for host, one in campaigns.held(connection, number).items() if one.stuck}
-        chosen = [host for host in step.hosts if host in found and host not in held and is_something(found[host].plan)]
+        chosen = [
+            host for host in step.hosts if host in found and host not in held and is_something(found[host].plan, spec)
+        ]
         try:
             places = rings.assign(spec, chosen, facts.matched, facts.variables)
         except rings.WrongRingsError as error:
@@ -71,7 +73,7 @@ def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: floa
                 found=str(error),
                 remedy=f"correct campaigns.{spec.name} in {config.path}; then plan it again",
             ) from error
-        hosts = [_host(host, places.get(host), found.get(host), told[0], told[1], now) for host in step.hosts]
+        hosts = [_host(host, places.get(host), found.get(host), told[0], told[1], now, spec) for host in step.hosts]
         hosts = [_theirs(host, held[host.name], now) if host.name in held else host for host in hosts]
         hosts.sort(key=lambda host: (host.ring is None, host.ring or 0, host.place, host.name))
         hosts = [replace(host, place=place) for place, host in enumerate(hosts)]
@@ -86,9 +88,21 @@ def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: floa
         return campaigns.one(connection, number)
 
 
-def is_something(plan: Mapping[str, object]) -> bool:
-    """Whether a plan changes packages."""
-    return bool(plan.get("packages"))
+def is_something(plan: Mapping[str, object], spec: model.Spec) -> bool:
+    """Whether a plan changes packages, or is a reboot that the campaign may do."""
+    return bool(plan.get("packages")) or (needs_reboot(plan) and may_reboot(spec))
+
+
+def needs_reboot(plan: Mapping[str, object]) -> bool:
+    """Whether a reboot comes with it, or is left from earlier."""
+    reboot = plan.get("reboot")
+    return isinstance(reboot, dict) and reboot.get("needed") is True
+
+
+def may_reboot(spec: model.Spec) -> bool:
+    """Whether a campaign takes hosts on that only wait for a reboot; an emergency is for what it was asked for."""
+    allowed = str(spec.extra_vars.get("os_patch_reboot_ok", "")).lower() in ("true", "yes", "on", "1")
+    return allowed and "reboot" in spec.steps and spec.asked is None
 
 
 def _host(
@@ -98,6 +112,7 @@ def _host(
     outcomes: Mapping[str, str],
     whys: Mapping[str, str],
     now: float,
+    spec: model.Spec,
 ) -> model.Host:
     if plan is None:
         state = outcomes.get(name, "")
@@ -112,14 +127,13 @@ def _host(
         for key, value in (given.items() if isinstance(given, dict) else ())
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e6
     }
-    reboot = planned.get("reboot")
-    needed = isinstance(reboot, dict) and reboot.get("needed") is True
+    needed = needs_reboot(planned)
     host = model.Host(name, plan=plan.id, seconds=seconds, reboot=needed)
-    if not is_something(planned) and needed:
-        # Without packages nothing is prepared on it that its health could be compared with, and nothing leads back.
-        why = "no package is to be changed, but a reboot is due: that is not done by a campaign"
+    if not is_something(planned, spec) and needed:
+        why = "no package is to be changed, but a reboot is due"
+        why += ": not in an emergency" if spec.asked else ", and os_patch_reboot_ok is not in the campaign's extra_vars"
         return replace(host, state=model.LEFT_OUT, why=why, times={model.LEFT_OUT: now})
-    if not is_something(planned):
+    if not is_something(planned, spec):
         return replace(host, state=model.DONE, why="there is nothing to do", times={model.DONE: now})
     if place is None or place.ring is None:
         return replace(host, state=model.LEFT_OUT, why="no ring has it", times={model.LEFT_OUT: now})
@@ -141,12 +155,15 @@ def overlap(connection: Connection, kept: Kept) -> list[str]:
 def changed_since(connection: Connection, kept: Kept, config: Config) -> list[str]:
     """What is not as it was when the campaign was planned: lines for a person, none when all is."""
     lines = []
-    spec = config.campaigns.get(kept.campaign.spec.name)
+    was_spec = kept.campaign.spec
+    spec = config.campaigns.get(was_spec.name)
     if spec is None:
-        return [f"{kept.campaign.spec.name} is not in upkeep.yml any more"]
-    was, is_now = kept.campaign.spec.as_json(), spec.as_json()
+        return [f"{was_spec.name} is not in upkeep.yml any more"]
+    if was_spec.asked is not None:
+        spec = emergency.of(spec, was_spec.asked)
+    was, is_now = was_spec.as_json(), spec.as_json()
     lines += [f"{name} in upkeep.yml is another" for name in is_now if was.get(name) != is_now[name]]
-    if model.digest(kept.campaign.spec, kept.campaign.hosts) != kept.digest:
+    if model.digest(was_spec, kept.campaign.hosts) != kept.digest:
         lines.append("what the store holds is not what its digest stands for")
     members = {host.name: host.plan for host in kept.campaign.hosts if host.ring is not None}
     newest = plans.newest(connection, members, carry.SUBJECT)

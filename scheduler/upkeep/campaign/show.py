@@ -59,6 +59,8 @@ def document(store: Store, kept: Kept) -> None:
     told = {name: value for name, value in vars(kept).items() if name != "campaign"}
     told |= {
         "state": campaign.state,
+        "emergency": _asked(campaign.spec),
+        "waits_for_approval": kept.waits_for_approval,
         "ending": campaign.ending,
         "why": campaign.why,
         "spec": plain(campaign.spec.as_json()),
@@ -80,6 +82,21 @@ def _ring_name(spec: model.Spec, host: model.Host) -> str | None:
     return None if host.ring is None else spec.rings[host.ring].name
 
 
+def _asked(spec: model.Spec) -> dict[str, Any] | None:
+    """What it is an emergency for, as JSON."""
+    if spec.asked is None:
+        return None
+    packages = [{"name": name, "version": version or None} for name, version in spec.asked.packages]
+    return {"campaign": spec.name, "cves": list(spec.asked.cves), "packages": packages}
+
+
+def _called(kept: Kept) -> str:
+    """How a campaign is named to people; of an emergency what for."""
+    asked = kept.campaign.spec.asked
+    about = f" (emergency for {asked}, by the campaign {kept.campaign.spec.name})" if asked else ""
+    return f"Campaign {kept.number}, {kept.name}{about}"
+
+
 # --- its plan ---------------------------------------------------------------------------------------------------------
 
 
@@ -93,8 +110,7 @@ def plan(store: Store, config: Config, kept: Kept, *, as_json: bool) -> None:
     campaign, spec = kept.campaign, kept.campaign.spec
     members = [host for host in campaign.hosts if host.ring is not None]
     out = render.console()
-    head = f"Campaign {kept.number}, {kept.name}: {render.count(len(members), 'host')} to change"
-    out.print(render.text(head, "bold"))
+    out.print(render.text(f"{_called(kept)}: {render.count(len(members), 'host')} to change", "bold"))
     batches = rings.preview(campaign)
     batch_of = {name: number for number, (_, names) in enumerate(batches, 1) for name in names}
     rows = []
@@ -106,7 +122,7 @@ def plan(store: Store, config: Config, kept: Kept, *, as_json: bool) -> None:
             host.name,
             "yes" if host.reboot else "-",
             shown(host.seconds["total"]) if host.seconds.get("total") else "-",
-            plan_text.line(told),
+            plan_text.line(told) if told.get("packages") else "no package, only the reboot that is due",
         )
         rows.append([render.text(cell, "bold" if place == 2 else "") for place, cell in enumerate(cells)])
     if rows:
@@ -139,6 +155,11 @@ def _how(out: Any, config: Config, kept: Kept, batches: Sequence[tuple[int, list
     if spec.windows:
         parts.append(f"batches begin within {' or '.join(spec.windows)}")
     out.print(render.text("; ".join(parts) + "."))
+    if spec.asked and spec.windows:
+        told = (
+            f"An emergency waits for the window as well; window: ignore under emergency of {spec.name} lets it begin."
+        )
+        out.print(render.text(told, "yellow"))
     longest = max((decide.expected(campaign, [by_name[name] for name in names]) for _, names in batches), default=0.0)
     spans = spans_of(config, spec, time.time())
     if batches and spec.windows and not any(end - start >= longest for start, end in spans):
@@ -171,7 +192,7 @@ def status(store: Store, config: Config, kept: Kept) -> None:
     members = [host for host in campaign.hosts if host.ring is not None]
     state = campaign.state + (f", to be {campaign.ending}" if campaign.ending else "")
     why = f": {campaign.why}" if campaign.why else ""
-    out.print(render.text(f"Campaign {kept.number}, {kept.name}: {state}{why}", COLOURS.get(campaign.state, "bold")))
+    out.print(render.text(f"{_called(kept)}: {state}{why}", COLOURS.get(campaign.state, "bold")))
     counts = {name: sum(host.state == name for host in members) for name in model.HOST_STATES}
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
     may = campaign.allowed or "none"
@@ -270,6 +291,7 @@ def listed(config: Config, found: Sequence[Kept], *, as_json: bool) -> None:
                         "name": name,
                         "configured": name in config.campaigns,
                         "description": config.campaigns[name].description if name in config.campaigns else "",
+                        "emergency": _asked(newest[name].campaign.spec) if name in newest else None,
                         "number": newest[name].number if name in newest else None,
                         "state": newest[name].campaign.state if name in newest else None,
                         "why": newest[name].campaign.why if name in newest else "",
@@ -290,11 +312,17 @@ def listed(config: Config, found: Sequence[Kept], *, as_json: bool) -> None:
         kept_ = newest.get(name)
         state = kept_.campaign.state if kept_ else "never planned"
         told = ", ".join(f"{count} {one.replace('_', ' ')}" for one, count in _counts(kept_).items()) if kept_ else "-"
-        about = config.campaigns[name].description if name in config.campaigns else "(not in upkeep.yml any more)"
+        about = _about(config, name, kept_)
         cells = (name, str(kept_.number) if kept_ else "-", state, told, about or "-")
         rows.append([render.text(cell, "bold" if place == 0 else "") for place, cell in enumerate(cells)])
     out.print(render.table(("campaign", "number", "state", "hosts", "what"), rows, wide=4))
     out.print(render.text("One of them: upkeep campaign status NAME; a new plan: upkeep campaign plan NAME", "dim"))
+
+
+def _about(config: Config, name: str, kept: Kept | None) -> str:
+    if kept is not None and kept.campaign.spec.asked is not None:
+        return f"emergency for {kept.campaign.spec.asked}"
+    return config.campaigns[name].description if name in config.campaigns else "(not in upkeep.yml any more)"
 
 
 def _counts(kept: Kept) -> dict[str, int]:

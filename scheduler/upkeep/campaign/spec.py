@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from ..calendar.config import Windows
 from ..config_types import Duration, Strict, Texts, Zone
 from ..durations import duration
-from .model import REACHES, STEPS, Amount, Ring, Spec, Together
+from .model import REACHES, STEPS, Amount, Emergency, Ring, Spec, Together
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
 Wrong = tuple[tuple[str | int, ...], str, str, str, str]
 """Place below ``campaigns``, what, expected, found, remedy ("": correct it)."""
@@ -60,6 +61,16 @@ class TogetherModel(Strict):
     order_by: str | None = None
 
 
+class EmergencyModel(Strict):
+    """How an emergency goes."""
+
+    rings: Annotated[list[RingModel], Field(min_length=1)] | None = None
+    batch: AmountOf | None = None
+    soak: Soak | None = None
+    max_failures: AmountOf | None = None
+    window: Literal["ignore", "keep"] | None = None
+
+
 class CampaignModel(Strict):
     """A change of a fleet in stages."""
 
@@ -80,6 +91,7 @@ class CampaignModel(Strict):
     steps: Texts | None = None
     time_limit: Duration | None = None
     lock: Texts | None = None
+    emergency: EmergencyModel | None = None
 
 
 def spec_of(name: str, given: CampaignModel, inventory: tuple[str, ...], playbook: str | None) -> Spec:
@@ -94,7 +106,7 @@ def spec_of(name: str, given: CampaignModel, inventory: tuple[str, ...], playboo
         description=given.description or "",
         inventory=inventory,
         hosts=given.hosts or usual.hosts,
-        rings=tuple(map(_ring, given.rings)) if given.rings else usual.rings,
+        rings=tuple(_ring(one) for one in given.rings) if given.rings else usual.rings,
         one_at_a_time=tuple(
             Together(one.hosts, tuple(one.order or ()), one.order_by) for one in given.one_at_a_time or ()
         ),
@@ -109,12 +121,23 @@ def spec_of(name: str, given: CampaignModel, inventory: tuple[str, ...], playboo
         steps=steps,
         time_limit=given.time_limit or usual.time_limit,
         locks=tuple(given.lock) if given.lock else usual.locks,
+        emergency=_emergency(given.emergency or EmergencyModel()),
     )
 
 
-def _ring(given: RingModel) -> Ring:
-    usual = Ring(given.name)
-    batch = given.batch or usual.batch
+def _emergency(given: EmergencyModel) -> Emergency:
+    usual = Emergency()
+    rings = usual.rings
+    if given.rings:
+        rings = tuple(_ring(one, given.batch) for one in given.rings)
+    elif given.batch:
+        rings = tuple(ring if ring.count else replace(ring, batch=given.batch) for ring in rings)
+    soak = usual.soak if given.soak is None else given.soak
+    return Emergency(rings, soak, given.max_failures, given.window == "ignore")
+
+
+def _ring(given: RingModel, batch: Amount | None = None) -> Ring:
+    batch = given.batch or batch or Ring(given.name).batch
     return Ring(given.name, given.hosts, given.percent, given.count, bool(given.rest), batch, given.soak)
 
 
@@ -124,10 +147,27 @@ def campaign_wrong(name: str, given: CampaignModel, jobs: Collection[str]) -> It
         yield (name,), "wrong name of a campaign", "letters, digits, - and _, at most 64", repr(name), "rename it"
     if name in jobs:
         yield (name,), "a job has this name", "names of their own: runs are listed by them", name, "rename one of them"
+    yield from _rings_wrong((name, "rings"), given.rings or ())
+    if given.emergency is not None:
+        at = (name, "emergency")
+        yield from _rings_wrong((*at, "rings"), given.emergency.rings or ())
+        if given.emergency.batch is not None and not given.emergency.batch.number:
+            yield (*at, "batch"), *_NOBODY, str(given.emergency.batch), ""
+    for place, one in enumerate(given.one_at_a_time or ()):
+        if one.order_by is not None and not one.order:
+            at_it = (name, "one_at_a_time", place, "order_by")
+            yield at_it, "the order is missing", f"order: the values of {one.order_by}, the first one first", "none", ""
+    yield from _steps_wrong(name, given)
+
+
+_NOBODY = ("nothing would ever begin", "at least one host at a time")
+
+
+def _rings_wrong(where: tuple[str | int, ...], rings: Sequence[RingModel]) -> Iterator[Wrong]:
     seen: set[str] = set()
     after_rest = False
-    for place, ring in enumerate(given.rings or ()):
-        at = (name, "rings", place)
+    for place, ring in enumerate(rings):
+        at = (*where, place)
         said = [
             key
             for key, value in (("hosts", ring.hosts), ("percent", ring.percent), ("count", ring.count))
@@ -141,14 +181,9 @@ def campaign_wrong(name: str, given: CampaignModel, jobs: Collection[str]) -> It
         if after_rest and ring.hosts is None:
             yield at, "no host is left for this ring", "rest as the last ring", f"{ring.name} behind it", ""
         if ring.batch is not None and not ring.batch.number:
-            yield (*at, "batch"), "nothing would ever begin", "at least one host at a time", str(ring.batch), ""
+            yield (*at, "batch"), *_NOBODY, str(ring.batch), ""
         after_rest = after_rest or bool(ring.rest)
         seen.add(ring.name)
-    for place, one in enumerate(given.one_at_a_time or ()):
-        if one.order_by is not None and not one.order:
-            at_it = (name, "one_at_a_time", place, "order_by")
-            yield at_it, "the order is missing", f"order: the values of {one.order_by}, the first one first", "none", ""
-    yield from _steps_wrong(name, given)
 
 
 def _steps_wrong(name: str, given: CampaignModel) -> Iterator[Wrong]:

@@ -37,9 +37,10 @@ examples:
   upkeep campaign resume os                go on, also after a crash or when it has stopped
   upkeep campaign abort os                 end it: what was not changed yet is left as it is
   upkeep campaign release os web3          web3 is repaired: verify it, and put it back into service
+  upkeep campaign plan os --cve CVE-2026-1234      an emergency: the same hosts in short rings, for this only
 
-A campaign is named by its name in upkeep.yml (the newest of it is meant) or by its number. docs/campaigns.md says how
-it decides.
+A campaign is named by its name in upkeep.yml (the newest of it is meant) or by its number; an emergency as it says:
+os:CVE-2026-1234. docs/campaigns.md says how it decides.
 """
 
 
@@ -55,6 +56,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="the campaign, by name or number")
     parser.add_argument("words", nargs="*", metavar="WHY|HOST", help="of release: the hosts; else: why, for the audit")
+    parser.add_argument(
+        "--cve", action="append", default=[], metavar="CVE", help="of plan: an emergency for this CVE; repeatable"
+    )
+    parser.add_argument(
+        "--package",
+        action="append",
+        default=[],
+        metavar="NAME[=VERSION]",
+        help="of plan: an emergency for this package; repeatable",
+    )
     parser.add_argument("--detach", action="store_true", help="of start, resume: let the scheduler at work carry it on")
     parser.add_argument(
         "--unverified", action="store_true", help="of release: without verifying the hosts first, on your word"
@@ -75,6 +86,9 @@ def execute(arguments: argparse.Namespace) -> int:
         raise _not_understood(arguments, "upkeep campaign release NAME HOST [HOST …]")
     if arguments.action in ("plan", "status", "start", "resume") and arguments.words:
         raise _not_understood(arguments, f"upkeep campaign {arguments.action} NAME")
+    given = [("--cve", arguments.cve), ("--package", arguments.package)]
+    if any(words for _, words in given) and (arguments.action != "plan" or all(words for _, words in given)):
+        raise _not_understood(arguments, "--cve or --package, one of both, with upkeep campaign plan NAME")
     from ..service import steps
     from ..store import open_store
 
@@ -86,7 +100,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _not_understood(arguments: argparse.Namespace, expected: str) -> UpkeepError:
-    found = " ".join(["upkeep campaign", arguments.action, arguments.name or "", *arguments.words]).strip()
+    options = [f"--cve {one}" for one in arguments.cve] + [f"--package {one}" for one in arguments.package]
+    said = ["upkeep campaign", arguments.action, arguments.name or "", *arguments.words, *options]
+    found = " ".join(filter(None, said))
     return UpkeepError("the command is not understood", expected=expected, found=found, remedy="upkeep campaign --help")
 
 
@@ -105,6 +121,29 @@ def _spec(config: Config, name: str) -> Spec:
         found=name,
         remedy=f"did you mean {near[0]}?" if near else "see docs/campaigns.md for what to write there",
     )
+
+
+def _to_plan(config: Config, store: Store, arguments: argparse.Namespace) -> Spec:
+    """The campaign, or the emergency that is asked for; one that was planned already by its name."""
+    from ..campaign import emergency
+    from ..store import campaigns
+
+    if not arguments.cve and not arguments.package:
+        base, colon, _ = arguments.name.partition(":")
+        with store.database.read() as connection:
+            number = campaigns.newest(connection, arguments.name) if colon and base in config.campaigns else None
+            asked = None if number is None else campaigns.one(connection, number).campaign.spec.asked
+        return _spec(config, arguments.name) if asked is None else emergency.of(_spec(config, base), asked)
+    try:
+        asked = emergency.asked_of(arguments.cve, arguments.package)
+    except ValueError as error:
+        raise UpkeepError(
+            f"{'--cve' if arguments.cve else '--package'} is not understood",
+            expected="--cve CVE-2026-1234" if arguments.cve else "--package NAME, or --package NAME=VERSION",
+            found=str(error),
+            remedy="correct it",
+        ) from error
+    return emergency.of(_spec(config, arguments.name), asked)
 
 
 def _kept(config: Config, store: Store, name: str) -> Kept:
@@ -149,7 +188,7 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
     from ..store import campaigns
     from .run import actor
 
-    spec = _spec(config, arguments.name)
+    spec = _to_plan(config, store, arguments)
     sources = spec.inventory or config.inventory_of(None)
     by_variable = any(one.order_by for one in spec.one_at_a_time)
     try:
@@ -175,7 +214,7 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
             campaigns.save(connection, number, kept.campaign, nothing, "", time.time())
         left = [f"{host.name}: {host.why}" for host in kept.campaign.hosts if host.state == model.LEFT_OUT]
         raise UpkeepError(
-            f"no host of the campaign {spec.name} could be planned",
+            f"no host of the campaign {spec.title} could be planned",
             expected=f"at least one plan by {spec.playbook}",
             found="; ".join([*said, *left][:5]),
             remedy=f"see what its run said: {config.home / 'campaigns'}/{step.id}.log",

@@ -90,13 +90,13 @@ class Undo:
 
 def create(connection: Connection, spec: Spec, by: str, now: float) -> int:
     """A new campaign whose plan is being made; those of its name that were not started give way to it."""
-    waiting = campaigns.c.state.in_((model.PLANNING, model.WAITS)) & (campaigns.c.name == spec.name)
+    waiting = campaigns.c.state.in_((model.PLANNING, model.WAITS)) & (campaigns.c.name == spec.title)
     gone = {"state": model.REPLACED, "why": "a newer plan took its place", "ended": now}
     connection.execute(update(campaigns).where(waiting).values(gone))
     number = next_number(connection, "campaigns")
     row = {
         "number": number,
-        "name": spec.name,
+        "name": spec.title,
         "state": model.PLANNING,
         "ending": "",
         "why": "",
@@ -244,10 +244,10 @@ def save(connection: Connection, number: int, before: Campaign, after: Campaign,
     if values:
         connection.execute(update(campaigns).where(campaigns.c.number == number).values(values))
     if before.state != after.state:
-        detail = {"name": after.spec.name, "was": before.state, "why": after.why, "forgiven": after.forgiven}
+        detail = {"name": after.spec.title, "was": before.state, "why": after.why, "forgiven": after.forgiven}
         audit.write(connection, by or UPKEEP, f"campaign.{after.state}", f"campaign {number}", detail, now)
     if after.ending and before.ending != after.ending:
-        detail = {"name": after.spec.name, "to_be": after.ending, "why": after.why}
+        detail = {"name": after.spec.title, "to_be": after.ending, "why": after.why}
         audit.write(connection, by or UPKEEP, "campaign.ending", f"campaign {number}", detail, now)
     old = {host.name: host for host in before.hosts}
     for host in after.hosts:

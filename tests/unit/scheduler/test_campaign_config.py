@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from upkeep.campaign.model import STEPS, Amount, Ring, Spec, Together
+from upkeep.campaign.model import STEPS, Amount, Emergency, Ring, Spec, Together
 from upkeep.config_file import check
 
 ALL = """\
@@ -38,6 +38,12 @@ campaigns:
     steps: [prepare, apply, reboot, verify]
     time_limit: 1h
     lock: patching
+    emergency:
+      rings: [{name: first, count: 2}, {name: others, rest: true, batch: 3}]
+      batch: 50%
+      soak: 1m
+      max_failures: 1
+      window: ignore
   usual:
 """
 
@@ -79,7 +85,10 @@ def test_all_words_are_understood_and_survive_the_store(tmp_path: Path) -> None:
         locks=("patching",),
     )
     assert Spec.from_json(json.loads(json.dumps(spec.as_json()))) == spec
+    rings = (Ring("first", count=2, batch=Amount(50, True)), Ring("others", rest=True, batch=Amount(3)))
+    assert spec.emergency == Emergency(rings, 60.0, Amount(1), True)
     usual = made["usual"]
+    assert usual.emergency == Emergency()
     assert usual == Spec("usual") and usual.playbook == "upkeep.maintenance.os_patch" and usual.steps == STEPS
     assert usual.approve and usual.max_failures == Amount(0)
     assert [spec.soak_of(ring) for ring in range(4)] == [7200.0, 1800.0, 0.0, 1800.0]
@@ -107,6 +116,12 @@ def test_all_words_are_understood_and_survive_the_store(tmp_path: Path) -> None:
         ("os:\n    steps: [drain, apply, verify]", 3, "drain without undrain"),
         ("os:\n    steps: [apply, verify, cleanup]", 3, "cleanup without snapshot"),
         ("os:\n    steps: [verify, apply]", 3, "another order"),
+        ("os:\n    emergency: {window: never}", 3, "'ignore', 'keep'"),
+        ("os:\n    emergency: {ring: []}", 3, "did you mean rings?"),
+        ("os:\n    emergency:\n      rings: []", 4, "rings"),
+        ("os:\n    emergency:\n      rings:\n        - {name: a}", 5, "does not say its hosts"),
+        ("os:\n    emergency:\n      soak: 1m\n      batch: 0", 5, "nothing would ever begin"),
+        ("os:\n    emergency: soon", 3, "emergency"),
         ("os:\n    inventory: no/such", 3, "the inventory is not there"),
     ],
 )
@@ -126,3 +141,8 @@ def test_a_freeze_may_name_a_campaign(tmp_path: Path) -> None:
     (tmp_path / "upkeep.yml").write_text(freeze)
     config, problems = check(tmp_path / "upkeep.yml", tmp_path)
     assert config is None and problems[0].what == "there is no such job"
+
+
+def test_the_batch_of_an_emergency_is_that_of_its_usual_rings_but_the_canary(tmp_path: Path) -> None:
+    made = campaigns(tmp_path, "campaigns: {os: {emergency: {batch: 5}}}\n")["os"].emergency
+    assert [(ring.name, str(ring.batch)) for ring in made.rings] == [("canary", "1"), ("early", "5"), ("rest", "5")]

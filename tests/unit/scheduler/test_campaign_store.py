@@ -19,6 +19,7 @@ from upkeep import selfreview
 from upkeep.campaign import approving, carry, look, model, planning
 from upkeep.campaign.model import DRAIN, QUARANTINED, RUNNING, SNAPSHOT, STOPPED, Campaign, Ring, RingState, Spec
 from upkeep.campaign.planning import _host, changed_since, is_something
+from upkeep.campaign.rings import Place
 from upkeep.campaign.times import spans_of
 from upkeep.config import Config
 from upkeep.config_file import read
@@ -169,12 +170,23 @@ def test_what_is_no_plan_is_not_recorded(store: Store, tmp_path: Path, wrong: ob
     assert "a plan that keeps the contract" in error.value.expected
 
 
-def test_who_needs_only_a_reboot_is_told_and_left_out() -> None:
-    assert is_something({"packages": [1]}) and not is_something({"packages": [], "reboot": {"needed": True}})
-    only = plans.Plan("h1", "os", "p-1", 1, 1.0, "", {"packages": [], "reboot": {"needed": True}})
-    host = _host("h1", None, only, {}, {}, 5.0)
-    assert host.state == "left_out" and "a reboot is due" in host.why
-    idle = _host("h1", None, replace(only, plan={"packages": [], "reboot": {"needed": False}}), {}, {}, 5.0)
+def test_who_needs_only_a_reboot_is_taken_where_the_campaign_may_reboot() -> None:
+    reboots = Spec("os", extra_vars={"os_patch_reboot_ok": "yes"})
+    due: dict[str, object] = {"packages": [], "reboot": {"needed": True}}
+    assert is_something({"packages": [1]}, SPEC) and not is_something(due, SPEC) and is_something(due, reboots)
+    for never in (
+        replace(reboots, steps=("plan", "apply", "verify")),
+        replace(reboots, asked=model.Asked(("CVE-2026-1234",))),
+        replace(reboots, extra_vars={"os_patch_reboot_ok": False}),
+    ):
+        assert not is_something(due, never)
+    only = plans.Plan("h1", "os", "p-1", 1, 1.0, "", due)
+    place = Place(0, 3, None)
+    host = _host("h1", place, only, {}, {}, 5.0, SPEC)
+    assert host.state == "left_out" and "os_patch_reboot_ok is not in the campaign's extra_vars" in host.why
+    host = _host("h1", place, only, {}, {}, 5.0, reboots)
+    assert (host.state, host.ring, host.reboot) == ("planned", 0, True)
+    idle = _host("h1", None, replace(only, plan={"packages": [], "reboot": {"needed": False}}), {}, {}, 5.0, reboots)
     assert idle.state == "done" and idle.why == "there is nothing to do"
 
 
