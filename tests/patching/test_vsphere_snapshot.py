@@ -362,6 +362,33 @@ def test_wrong_credentials_and_rights(center: Vcenter) -> None:
     assert "refused" in call(center, state="absent", password="wr0ng")["msg"]
 
 
+def test_what_may_not_be_read_is_not_taken_for_empty(center: Vcenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vsphere_client, "_MACHINE", (*vsphere_client._MACHINE, "hidden"))
+    assert "hidden cannot be read: it answered with InvalidProperty" in fault(call(center))["summary"]
+
+
+def test_an_answer_in_pages(center: Vcenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator has no pages; so its answer is cut into some on its way."""
+    read, pages = vsphere_client.Client.read, []
+
+    def cut(client: Any, method: Any, *words: Any, **named: Any) -> Any:
+        if len(words) == 1 and isinstance(words[0], str):
+            assert words[0] == "token"
+            return pages.pop(0)
+        answer = read(client, method, *words, **named)
+        if type(answer).__name__.endswith("RetrieveResult"):
+            assert words[1].maxObjects == vsphere_client.PAGE
+            result = type(answer)
+            pages.extend([result(objects=answer.objects[1:2], token="token"), result(objects=answer.objects[2:])])
+            return result(objects=answer.objects[:1], token="token")
+        return answer
+
+    monkeypatch.setattr(vsphere_client.Client, "read", cut)
+    for number in range(3):
+        told = call(center, check=True, vm=f"DC0_H0_VM{number}")
+        assert told["ok"] and told["vm"]["name"] == f"DC0_H0_VM{number}" and pages == [], told
+
+
 def test_certificates(center: Vcenter, tmp_path: Path) -> None:
     for more in ({"ca_file": None}, {"hostname": "localhost"}):
         assert "its certificate is not trusted" in fault(call(center, **more))["summary"]

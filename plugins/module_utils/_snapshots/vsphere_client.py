@@ -193,8 +193,9 @@ class Client:
         kind = type(fault).__name__.rsplit(".", 1)[-1]
         texts = [fault.msg, *(one.message for one in fault.faultMessage or [])]
         message = self.clean("; ".join(dict.fromkeys(text for text in texts if text)))
-        privilege = self.clean(getattr(fault, "privilegeId", "") or "")
-        what, remedy = fault_words(kind, message, privilege)
+        lacks = [getattr(fault, "privilegeId", None) or ""]
+        lacks += [name for one in getattr(fault, "missingPrivileges", None) or [] for name in one.privilegeIds or []]
+        what, remedy = fault_words(kind, message, self.clean(", ".join(dict.fromkeys(name for name in lacks if name))))
         return Failed(what, remedy, kind, message)
 
     # -- properties ----------------------------------------------------------------------------------------------------

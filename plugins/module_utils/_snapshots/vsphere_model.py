@@ -262,8 +262,7 @@ def _unfit(machine: Machine) -> Iterator[Refused]:
             UNSUPPORTED, "vCenter says that this machine can have no snapshots",
             "Fault tolerance and shared buses are what mostly forbids it.",
         )  # fmt: skip
-    for one in unreachable(machine):
-        yield one
+    yield from unreachable(machine)
 
 
 def _incomplete(machine: Machine, options: Mapping[str, Any]) -> Iterator[Refused]:
