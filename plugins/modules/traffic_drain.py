@@ -16,6 +16,7 @@ description:
   - V(haproxy) does so over HAProxy's admin socket, on the host of the balancer (delegate it there). Tried with 2.6.12.
   - V(kubernetes) cordons a node and evicts its pods, as their disruption budgets let it, by C(kubectl). Tried with
     kubectl 1.20.2 and 1.32.4 against a stand-in of the API server.
+  - V(patroni) has the lead of a database given to another member, by Patroni's REST API. Tried with Patroni 3.0.2.
   - V(command) does so by programs of your own, on the machine that it is delegated to.
   - It never needs the server that is worked on to be drained.
 author:
@@ -24,7 +25,7 @@ options:
   kind:
     description: What sends the traffic. An option that only other kinds have is refused.
     type: str
-    choices: [haproxy, command, kubernetes]
+    choices: [haproxy, command, kubernetes, patroni]
     default: haproxy
   state:
     description: Whether the server shall get nothing new and have nothing left, or shall be back and up.
@@ -33,7 +34,7 @@ options:
     required: true
   server:
     description:
-      - The name of the server, as HAProxy has it, or of the node. With O(kind=command), what the findings call it.
+      - The name of the server, as HAProxy has it, of the node, or of the member as Patroni has it. With O(kind=command), what the findings call it.
     type: str
     required: true
   timeout:
@@ -49,7 +50,8 @@ options:
     default: fail
   step_timeout:
     description:
-      - Seconds that each program may take, or each question to a server. For O(kind=command) and O(kind=kubernetes).
+      - Seconds that each program may take, or each question to a server. For O(kind=command), O(kind=kubernetes) and
+        O(kind=patroni).
     type: int
     default: 60
   backends:
@@ -102,6 +104,50 @@ options:
         For O(kind=kubernetes).
     type: bool
     default: false
+  urls:
+    description:
+      - Where the REST API of members is, such as V(https://pg2:8008). They are asked in turn until one answers, so give
+        all of them, those of other members first. For O(kind=patroni).
+    type: list
+    elements: str
+    default: []
+  candidate:
+    description:
+      - Who shall take the lead. None given, the one with the highest priority, and of these the least behind.
+        Where there are synchronous standbys, only these. For O(kind=patroni).
+    type: str
+  max_lag:
+    description:
+      - Bytes by which a member may be behind to take the lead, or to be back. For O(kind=patroni).
+    type: int
+    default: 1048576
+  switch_back:
+    description:
+      - Whether O(state=active) also gives the lead to this member, once it is back. Give it to no more than one member.
+        For O(kind=patroni).
+    type: bool
+    default: false
+  user:
+    description: Who to log in as at Patroni, by Basic authentication. For O(kind=patroni).
+    type: str
+  password:
+    description:
+      - The password. It is not logged, and not shown should the server repeat it. For O(kind=patroni).
+    type: str
+  verify:
+    description: Whether the certificates must be trusted and bear the servers' names. For O(kind=patroni).
+    type: bool
+    default: true
+  ca_file:
+    description: Certificates to trust in place of the system's own, in PEM. For O(kind=patroni).
+    type: path
+  client_cert:
+    description: A certificate to show the server, in PEM. For O(kind=patroni).
+    type: path
+  client_key:
+    description:
+      - Its key, without a passphrase. Not needed where it is in the file of O(client_cert). For O(kind=patroni).
+    type: path
   drain_command:
     description:
       - A program and its arguments that drain the server; there is no shell. It ends with 0. For O(kind=command), with
@@ -167,6 +213,16 @@ EXAMPLES = r"""
     server: "{{ inventory_hostname }}"
     kubeconfig: /etc/upkeep/kubeconfig
     timeout: 1200
+  delegate_to: localhost
+
+- name: This member leads the database no more
+  upkeep.maintenance.traffic_drain:
+    kind: patroni
+    state: drained
+    server: "{{ inventory_hostname }}"
+    urls: ["https://pg2.example.com:8008", "https://pg1.example.com:8008"]
+    user: patroni
+    password: "{{ patroni_password }}"
   delegate_to: localhost
 
 - name: Out of a balancer that we have programs for

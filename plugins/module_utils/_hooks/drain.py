@@ -11,6 +11,7 @@ from .._findings import Review
 from .drain_command import Command
 from .drain_haproxy import HAProxy
 from .drain_kubernetes import Kubernetes
+from .drain_patroni import Patroni
 from .draining import wait_for
 from .outcome import Failed, TimeIsOver
 
@@ -65,4 +66,4 @@ def drain(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     return told
 
 
-_KINDS: dict[str, Any] = {"haproxy": HAProxy, "command": Command, "kubernetes": Kubernetes}
+_KINDS: dict[str, Any] = {"haproxy": HAProxy, "command": Command, "kubernetes": Kubernetes, "patroni": Patroni}

@@ -176,10 +176,8 @@ class Kubernetes:
             remedy = "Give a kubeconfig whose credentials the server takes."
         elif "does not exist" in text or "no configuration" in text or "localhost:8080" in text:
             remedy = "Give kubeconfig and context, as kubectl config get-contexts names it."
-        line = next(
-            (one for one in reversed(said) if one.startswith(_ITS_ERRORS)), said[-1] if said else "nothing said"
-        )
-        return Failed("kubectl %s %s: %s" % (words[0], how, clean_line(line, 180)), remedy, said)
+        errors = [one for one in said if one.startswith(_ITS_ERRORS)] or said[-1:] or ["nothing said"]
+        return Failed("kubectl %s %s: %s" % (words[0], how, clean_line(errors[-1], 180)), remedy, said)
 
     def _told(self, node: Node, pods: int) -> list[dict[str, Any]]:
         where = self._options["context"] or ""

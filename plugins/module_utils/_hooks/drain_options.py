@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from .option_kinds import foreign
+from .option_kinds import foreign, login_errors, url_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 _NODE = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 SPEC: dict[str, Any] = {
-    "kind": {"type": "str", "choices": ["haproxy", "command", "kubernetes"], "default": "haproxy"},
+    "kind": {"type": "str", "choices": ["haproxy", "command", "kubernetes", "patroni"], "default": "haproxy"},
     "state": {"type": "str", "choices": ["drained", "active"], "required": True},
     "server": {"type": "str", "required": True},
     "timeout": {"type": "int", "default": 300},
@@ -34,13 +34,23 @@ SPEC: dict[str, Any] = {
     "context": {"type": "str"},
     "evict_unmanaged": {"type": "bool", "default": False},
     "delete_emptydir_data": {"type": "bool", "default": False},
+    "urls": {"type": "list", "elements": "str", "default": []},
+    "candidate": {"type": "str"},
+    "max_lag": {"type": "int", "default": 1048576},
+    "switch_back": {"type": "bool", "default": False},
+    "user": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "verify": {"type": "bool", "default": True},
+    "ca_file": {"type": "path"},
+    "client_cert": {"type": "path"},
+    "client_key": {"type": "path"},
     "drain_command": {"type": "list", "elements": "str", "default": []},
     "active_command": {"type": "list", "elements": "str", "default": []},
     "check_command": {"type": "list", "elements": "str", "default": []},
 }
 
 _ONLY = {
-    "step_timeout": ("command", "kubernetes"),
+    "step_timeout": ("command", "kubernetes", "patroni"),
     "backends": ("haproxy",),
     "socket": ("haproxy",),
     "allow_last": ("haproxy", "kubernetes"),
@@ -50,6 +60,16 @@ _ONLY = {
     "context": ("kubernetes",),
     "evict_unmanaged": ("kubernetes",),
     "delete_emptydir_data": ("kubernetes",),
+    "urls": ("patroni",),
+    "candidate": ("patroni",),
+    "max_lag": ("patroni",),
+    "switch_back": ("patroni",),
+    "user": ("patroni",),
+    "password": ("patroni",),
+    "verify": ("patroni",),
+    "ca_file": ("patroni",),
+    "client_cert": ("patroni",),
+    "client_key": ("patroni",),
     "drain_command": ("command",),
     "active_command": ("command",),
     "check_command": ("command",),
@@ -69,8 +89,26 @@ def errors_of(options: Mapping[str, Any]) -> list[str]:
         errors.append("step_timeout is 1 to 3600 seconds, this is %d" % options["step_timeout"])
     if options["kind"] == "kubernetes" and not _NODE.fullmatch(options["server"]):
         errors.append("server is a node: lower case letters, digits, - and ., this is %r" % options["server"][:60])
+    if options["kind"] == "patroni":
+        errors += _patroni_errors(options)
     if options["kind"] == "command":
         errors += _command_errors(options)
+    return errors
+
+
+def _patroni_errors(options: Mapping[str, Any]) -> list[str]:
+    errors = login_errors(options)
+    if not options["urls"]:
+        errors.append("kind patroni needs urls: where the REST API of some of its members is")
+    for url in options["urls"]:
+        errors += url_errors("urls", url)
+    if options["max_lag"] < 0:
+        errors.append("max_lag is bytes, 0 or more, this is %d" % options["max_lag"])
+    if options["candidate"] is not None:
+        if not _NAME.fullmatch(options["candidate"]):
+            errors.append("candidate is the name of a member, this is %r" % options["candidate"][:60])
+        if options["candidate"] == options["server"]:
+            errors.append("candidate is the server itself, which shall give the lead away")
     return errors
 
 

@@ -60,8 +60,8 @@ class Client:
         self.hide(token)
         self._headers["Authorization"] = "Bearer " + token
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """What the server answers, as JSON; None for an answer without a body.
+    def ask(self, method: str, path: str, body: Any = None, plain: bool = False) -> Any:
+        """What the server answers, as JSON, or as text where that is ``plain``; None for an answer without a body.
 
         The limit of time holds whatever the server does: one that answers a byte a second is left behind in a thread
         that ends with this process.
@@ -70,7 +70,7 @@ class Client:
 
         def work() -> None:
             try:
-                box.append((self._ask(method, path, body), None))
+                box.append((self._ask(method, path, body, plain), None))
             except Failed as failed:
                 box.append((None, failed))
             except (OSError, http.client.HTTPException, ValueError) as error:
@@ -86,7 +86,7 @@ class Client:
             raise failed
         return answer
 
-    def _ask(self, method: str, path: str, body: Any) -> Any:
+    def _ask(self, method: str, path: str, body: Any, plain: bool) -> Any:
         headers = dict(self._headers)
         data = None
         if body is not None:
@@ -104,6 +104,8 @@ class Client:
             raise Failed("it answered with more than %d MiB" % (ANSWER >> 20), "Is url that of the right server?")
         if not told.strip():
             return None
+        if plain:
+            return self.clean(told[:2000].decode("utf-8", "replace"))
         try:
             return json.loads(told)
         except ValueError:
