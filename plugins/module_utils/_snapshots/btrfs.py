@@ -489,6 +489,7 @@ def _top(host: Host, mount: Mount, timeout: float) -> Iterator[str]:
     """The top level of a filesystem, mounted where no other process sees it, and gone with this one in any case."""
     libc = _libc()
     outside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if libc.unshare(_CLONE_NEWNS) != 0:
             raise OSError(ctypes.get_errno(), "cannot have mounts of its own: " + os.strerror(ctypes.get_errno()))
@@ -509,8 +510,12 @@ def _top(host: Host, mount: Mount, timeout: float) -> Iterator[str]:
                     )  # fmt: skip
             yield os.path.join(folder, "top")
         finally:
-            os.chdir("/")
             if libc.setns(outside, _CLONE_NEWNS) != 0:
                 raise OSError(ctypes.get_errno(), "cannot return to the host's mounts")
+            # It also left the root that this process had, which is another one in a chroot.
+            os.fchdir(root)
+            os.chroot(".")
+            os.chdir("/")
     finally:
+        os.close(root)
         os.close(outside)

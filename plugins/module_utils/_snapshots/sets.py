@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TAKEN, REVERTING, REVERTED, INVALID, BROKEN = "taken", "reverting", "reverted", "invalid", "broken"
-"""``reverting``: the next mount, or a reboot, carries it out. ``invalid``: worth nothing any more. ``broken``: taking or
-removing it was interrupted."""
+"""``reverting``: the next mount, or a reboot, carries it out. ``invalid``: worth nothing any more. ``broken``: taken or
+removed by half."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,8 @@ def shown(members: Iterable[Member], before: Iterable[Member] | None = None) -> 
         sorted(
             "%s %s %s %s: %s\n"
             % (one.backend, one.volume, one.mark.name,
-               "at %d" % one.mark.created if known is None or (one.mark, one.volume) in known else "(new)", one.state)
+               "at %d" % one.mark.created if known is None or (one.mark, one.volume) in known else "(new)",
+               REVERTED if one.state == REVERTING else one.state)
             for one in members
         )
     )  # fmt: skip

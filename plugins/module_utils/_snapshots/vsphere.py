@@ -75,6 +75,9 @@ class _Job:
         self.state, self.name = options["state"], options["name"]
         self.asked = clean_line(options["vm"] or options["uuid"], 200)
         self.review = Review("patch")
+        self.rows: list[dict[str, Any]] = []
+        self.reverted = ""
+        """The snapshot that this call went back to, also where it may not be written down."""
         self.told: dict[str, Any] = {
             "ok": True, "msg": "", "changed": False, "snapshots": [], "swept": [], "left": [], "others": 0, "chain": 0,
             "vm": {}, "consolidation_needed": False, "reboot": no_reboot(), "diff": {"before": "", "after": ""},
@@ -108,8 +111,8 @@ class _Job:
 
     def _look(self, machine: Machine) -> None:
         """Tell how the machine stands."""
-        ours = sorted(machine.ours, key=lambda one: one.mark is None or one.mark.name != self.name)
-        self.told["snapshots"] = [told(machine, one) for one in ours]
+        ours = machine.ours
+        self._show([told(machine, one, one.ref == self.reverted) for one in ours])
         self.told["others"] = len(machine.snapshots) - len(ours)
         self.told["chain"] = machine.chain
         self.told["consolidation_needed"] = machine.consolidation_needed
@@ -117,6 +120,11 @@ class _Job:
             "name": clean_line(machine.name, 200), "path": clean_line(machine.path, 400), "uuid": machine.uuid,
             "power": machine.power,
         }  # fmt: skip
+
+    def _show(self, rows: list[dict[str, Any]]) -> None:
+        """Tell of those of the name that was asked for; a diff has all of ours."""
+        self.rows = rows
+        self.told["snapshots"] = [row for row in rows if row["name"] == self.name]
 
     # -- the way -------------------------------------------------------------------------------------------------------
 
@@ -126,7 +134,7 @@ class _Job:
         self._look(machine)
         self._refuse(unreachable(machine))
         machine = self._idle(client, ref, machine)
-        before = shown(self.told["snapshots"])
+        before = shown(self.rows)
         steps = self._steps(machine)
         if steps.make and not steps.remove:  # otherwise the removal makes room first
             self._refuse(refused(client.machine(ref, stores=True), self.options))
@@ -136,7 +144,7 @@ class _Job:
             machine = self._carry_out(client, ref, machine, steps)
             self._look(machine)
             self._judge(machine)
-        self.told["diff"] = {"before": before, "after": shown(self.told["snapshots"])}
+        self.told["diff"] = {"before": before, "after": shown(self.rows)}
 
     def _idle(self, client: Client, ref: Any, machine: Machine) -> Machine:
         """The machine once no task of it is at work: what an earlier run began may be what this one shall do."""
@@ -182,7 +190,7 @@ class _Job:
 
     def _would(self, machine: Machine, steps: Steps) -> None:
         gone = [told(machine, one) for one in steps.remove]
-        kept = [one for one in self.told["snapshots"] if one not in gone]
+        kept = [one for one in self.rows if one not in gone]
         if steps.make:
             mark = Mark(self.name, int(machine.now))
             new = Snapshot(
@@ -194,7 +202,8 @@ class _Job:
         for one in kept:
             if steps.revert and one == told(machine, steps.revert):
                 one["state"] = "reverted"
-        self.told.update(snapshots=kept, swept=gone, changed=steps.changes)
+        self._show(kept)
+        self.told.update(swept=gone, changed=steps.changes)
 
     def _carry_out(self, client: Client, ref: Any, machine: Machine, steps: Steps) -> Machine:
         for old in steps.remove:
@@ -255,9 +264,23 @@ class _Job:
                 "Look at the machine's tasks and events in vCenter, and run it again.",
             )
         self.told["changed"] = True
+        self._see_rename(client, ref, machine, new)
         if lacks_quiescence(machine, new, self.options):
             machine = self._unquiesced(client, ref, machine, new)
         return machine
+
+    def _see_rename(self, client: Client, ref: Any, machine: Machine, new: Snapshot) -> None:
+        """See now that what was gone back to can be written down then: otherwise it might be gone back to twice."""
+        try:
+            client.ask(client.snapshot_ref(new).RenameSnapshot, name=new.name, description=new.description)
+        except Failed as failed:
+            if failed.kind == "NoPermission":
+                self._look(self._remove(client, ref, machine, new))
+                raise self.stop(
+                    "that it was gone back to could not be written down beside it, as %s" % failed.what,
+                    failed.remedy,
+                    check=UNSUPPORTED,
+                ) from None
 
     def _create(self, client: Client, ref: Any, machine: Machine, mark: Mark, quiesce: bool) -> tuple[Machine, bool]:
         task = client.begin(
@@ -322,6 +345,7 @@ class _Job:
             )
         if target.power == ON and machine.power != ON and self.options["power_on"]:
             machine = self._power_on(client, ref)
+        self.reverted = target.ref
         self._remember(client, target, machine.now)
         return client.machine(ref)
 

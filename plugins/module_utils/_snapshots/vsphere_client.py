@@ -314,12 +314,12 @@ class Client:
             name=self._name(values),
             path=self._path(ref),
             uuid=values.get("config.uuid", ""),
-            power=values.get("runtime.powerState", ""),
-            connection=values.get("runtime.connectionState", ""),
+            power=str(values.get("runtime.powerState", "")),
+            connection=str(values.get("runtime.connectionState", "")),
             now=now,
             template=values.get("config.template", False),
             snapshots_supported=values.get("capability.snapshotOperationsSupported", True),
-            tools=values.get("guest.toolsRunningStatus", ""),
+            tools=str(values.get("guest.toolsRunningStatus", "")),
             memory_mib=values.get("config.hardware.memoryMB", 0),
             snapshots=tuple(_flat(tree.rootSnapshotList, 1)) if tree else (),
             current=tree.currentSnapshot._moId if tree and tree.currentSnapshot else "",
@@ -434,7 +434,7 @@ def _flat(trees: Iterable[Any], depth: int) -> Iterator[Snapshot]:
         one, level = pending.pop(0)
         yield Snapshot(
             one.snapshot._moId, plain_name(one.name or ""), one.description or "", one.createTime.timestamp(),
-            bool(one.quiesced), level, one.state or "",
+            bool(one.quiesced), level, str(one.state or ""),
         )  # fmt: skip
         pending += [(child, level + 1) for child in one.childSnapshotList or []]
 

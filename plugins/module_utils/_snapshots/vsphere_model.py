@@ -339,15 +339,15 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(known[:most]) + (" and %d more" % (len(known) - most) if len(known) > most else "")
 
 
-def told(machine: Machine, snapshot: Snapshot) -> dict[str, Any]:
-    """A snapshot of ours as the module returns it."""
+def told(machine: Machine, snapshot: Snapshot, reverted: bool = False) -> dict[str, Any]:
+    """A snapshot of ours as the module returns it; ``reverted`` where that is known, and not written down."""
     mark = snapshot.mark
     return {
         "backend": "vsphere",
         "volume": clean_line(machine.name, 200),
         "name": mark.name if mark else "",
         "created": mark.created if mark else 0,
-        "state": "reverted" if snapshot.reverted else "taken",
+        "state": "reverted" if snapshot.reverted or reverted else "taken",
         "quiesced": snapshot.quiesced,
         "memory": snapshot.state == ON,
         "power": snapshot.power,
