@@ -377,4 +377,12 @@ def expected(campaign: Campaign, batch: Iterable[Host]) -> float:
         usual["reboot"] = planned("reboot", USUAL_REBOOT)
     steps = {step: took.get(step, usual.get(step, USUAL)) for step in campaign.spec.way()}
     back = took.get(ROLLBACK, steps.get("apply", USUAL_APPLY)) + steps.get("reboot", 0.0) + steps.get("verify", 0.0)
-    return MARGIN * (sum(steps.values()) + (back if campaign.spec.rollback else 0.0))
+    whole = sum(steps.values()) + (back if campaign.spec.rollback else 0.0)
+    # However quick others were: a host refuses what does not fit by its own plan (patch_prepare's window).
+    by_plan = max((_by_plan(host.seconds) for host in hosts), default=0.0)
+    return MARGIN * max(whole, by_plan)
+
+
+def _by_plan(seconds: Mapping[str, float]) -> float:
+    """What a host's plan expects of the packages and reboots, there and back."""
+    return seconds.get("download", 0.0) + 2 * (seconds.get("apply", 0.0) + seconds.get("reboot", 0.0))

@@ -58,8 +58,10 @@ def keep_plan(store: Store, config: Config, number: int, facts: Facts, now: floa
         spec = kept.campaign.spec
         (step,) = (one for one in campaigns.steps(connection, number) if one.step == model.PLAN)
         run = runs.by_id(connection, step.run or "")
-        found = plans.of_run(connection, run.number, carry.SUBJECT) if run is not None else {}
         told = outcomes_of(connection, step)
+        made = plans.of_run(connection, run.number, carry.SUBJECT) if run is not None else {}
+        # A step that failed may have told a plan of what it knows: that is none to be carried out.
+        found = {host: plan for host, plan in made.items() if told[0].get(host) == model.OK}
         held = {host: one.by for host, one in campaigns.held(connection, number).items() if one.stuck}
         chosen = [
             host for host in step.hosts if host in found and host not in held and is_something(found[host].plan, spec)

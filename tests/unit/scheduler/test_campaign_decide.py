@@ -235,7 +235,10 @@ def test_a_batch_begins_only_where_its_way_back_fits_as_measured() -> None:
     needs = replace(campaign.hosts[0], reboot=True, seconds={"apply": 100.0, "reboot": 200.0})
     assert expected(campaign, [needs]) == MARGIN * 2 * (100 + 200 + 60)
     measured = replace(campaign, measured={"apply": 10.0, "reboot": 20.0, "verify": 5.0, "rollback": 40.0})
-    need = expected(measured, campaign.hosts[:1])
+    measured = with_hosts(measured, [replace(host, seconds={"apply": 6.0}) for host in measured.hosts])
+    slow = replace(needs, seconds={"download": 50.0, "apply": 600.0, "reboot": 300.0})
+    assert expected(measured, [slow]) == MARGIN * (50 + 2 * 900), "what its host would refuse is not begun"
+    need = expected(measured, measured.hosts[:1])
     assert need == MARGIN * ((10 + 20 + 5) + (40 + 20 + 5))
     assert isinstance(decide(measured, 1000.0, [(0.0, 1000.0 + need)], {}), Run)
     later = decide(measured, 1000.5, [(0.0, 1000.0 + need), (5000.0, 5100.0), (9000.0, 9999.0)], {})

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from upkeep.campaign.times import spans_of
 from upkeep.config import Config
 from upkeep.config_file import read
 from upkeep.errors import UpkeepError
+from upkeep.inventory import Facts
 from upkeep.reconcile import Policy
 from upkeep.record import record_file
 from upkeep.store import Store, audit, campaigns, open_store, plans
@@ -47,11 +48,13 @@ def planned(store: Store, run: int = 7, spec: Spec = SPEC) -> int:
         return number
 
 
-def results(path: Path, run: str, made: dict[str, dict[str, object]]) -> Path:
+def results(path: Path, run: str, made: dict[str, dict[str, object]], failed: Collection[str] = ()) -> Path:
     """The results file of a run that planned."""
     records = [_results.run_record(run, "site.yml", False, 50.0)]
     records += [{"type": "plan", "host": host, "plan": plan} for host, plan in made.items()]
-    records += [{"type": "host", "host": host, "state": "ok", "ok": 1, "changed": 0, "failed": 0} for host in made]
+    states = {host: "failed" if host in failed else "ok" for host in made}
+    counts = {"ok": 1, "changed": 0, "failed": 0}
+    records += [{"type": "host", "host": host, "state": state, **counts} for host, state in states.items()]
     records.append(_results.end_record(60.0, "finished"))
     path.write_text("".join(map(_results.line, records)))
     return path
@@ -444,3 +447,18 @@ def test_who_has_a_host_and_who_is_to_come(store: Store) -> None:
             "h0": model.Held("h0 is quarantined by campaign 1, os", True),
             "h2": model.Held("h2 is still drained by campaign 1, os"),
         }
+
+
+def test_a_host_whose_plan_failed_takes_no_part_whatever_it_told(store: Store, tmp_path: Path) -> None:
+    number, step = planning.begin_plan(store, SPEC, ["h0", "h1", "h2"], "anna", 1.0)
+    with store.database.write() as connection:
+        campaigns.begin(connection, step.id, "r1")
+    made = {"h0": plan(0), "h1": plan(1), "h2": plan(2, packages=[])}
+    record_file(store, results(tmp_path / "r1", "r1", made, failed=["h1"]), Policy(), 70.0)
+    kept = planning.keep_plan(store, having(SPEC), number, Facts({}, {}), 80.0)
+    hosts = {host.name: (host.ring, host.state, host.why) for host in kept.campaign.hosts}
+    assert hosts == {
+        "h0": (0, "planned", ""),
+        "h1": (None, "left_out", "not planned: its plan failed"),
+        "h2": (None, "done", "there is nothing to do"),
+    }
