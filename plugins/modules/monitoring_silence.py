@@ -13,9 +13,11 @@ version_added: 0.1.0
 description:
   - Makes, lengthens or ends a silence of Prometheus' Alertmanager, by its API v2. Tried with Alertmanager 0.25.0.
   - Or a maintenance of Zabbix, by its API (5.4 and later). Tried with Zabbix 6.0.14. It is deleted when it is ended.
-  - It is found again by its O(key), which stands as C(upkeep/KEY) in C(createdBy) of the silence, or as the name of the
-    maintenance. Of each key there is exactly one; more, or others that are left of it, are ended. Those of anybody
-    else are left alone.
+  - Or a region that Grafana draws over its graphs, by its API of annotations (9.0 and later). Tried against a stand-in
+    of that API. It keeps no alert quiet, it only tells who looks; silence the alerts where they are made.
+  - It is found again by its O(key), which stands as C(upkeep/KEY) in C(createdBy) of the silence or as the name of the
+    maintenance, and as the tag C(upkeep:KEY) of the region. Of each key there is exactly one; more, or others that are
+    left of it, are ended. Those of anybody else are left alone.
   - A silence always ends by itself, after a week at the latest, so that one that nobody could end does no lasting harm.
   - What was asked for is seen to be so by reading again. The new silence is there before the old one goes.
   - It asks from where it runs, as a rule the controller (C(delegate_to) V(localhost)), and never needs the host that is
@@ -26,7 +28,7 @@ options:
   kind:
     description: What the silences are made in. An option that only other kinds have is refused.
     type: str
-    choices: [alertmanager, zabbix]
+    choices: [alertmanager, zabbix, grafana]
     default: alertmanager
   state:
     description: Whether alerts shall be kept quiet.
@@ -42,7 +44,8 @@ options:
   url:
     description:
       - Where the pages of Alertmanager begin, with its path prefix if it has one. Of a cluster, any member.
-      - With O(kind=zabbix), where its frontend begins (without C(/api_jsonrpc.php)).
+      - With O(kind=zabbix), where its frontend begins (without C(/api_jsonrpc.php)). With O(kind=grafana), where its
+        pages begin.
     type: str
     required: true
   matchers:
@@ -88,6 +91,21 @@ options:
         O(kind=zabbix).
     type: int
     default: 180
+  tags:
+    description:
+      - Tags that the region gets when it is made, beside V(upkeep) and the one that bears the key. For O(kind=grafana).
+    type: list
+    elements: str
+    default: []
+  dashboard:
+    description:
+      - The UID of the dashboard that the region is drawn on. None given, all that ask for its tags.
+        For O(kind=grafana).
+    type: str
+  panel:
+    description: The number of a panel of O(dashboard), if it is drawn on that one only. For O(kind=grafana).
+    type: int
+    default: 0
   minutes:
     description: Minutes that it lasts from now, at most 10080 (a week). Zabbix takes whole minutes, and five at least.
     type: int
@@ -113,8 +131,8 @@ options:
     type: str
   token:
     description:
-      - A bearer token, or one of Zabbix' API, in place of O(user). It is not logged, and not shown should the server
-        repeat it.
+      - A bearer token (with Grafana, of a service account that may write annotations), or one of Zabbix' API, in place
+        of O(user). It is not logged, and not shown should the server repeat it.
     type: str
   verify:
     description: Whether the certificate of the server must be trusted and bear its name.
@@ -171,6 +189,16 @@ EXAMPLES = r"""
     token: "{{ zabbix_token }}"
     key: "patching/{{ inventory_hostname }}"
     hosts: ["{{ inventory_hostname }}"]
+  delegate_to: localhost
+
+- name: Show on the graphs that it was us
+  upkeep.maintenance.monitoring_silence:
+    kind: grafana
+    url: https://grafana.example.com
+    token: "{{ grafana_token }}"
+    key: "patching/{{ inventory_hostname }}"
+    tags: [patching, "{{ inventory_hostname }}"]
+    comment: "Patching {{ inventory_hostname }}, change 4711"
   delegate_to: localhost
 
 - name: It is done, so call us again

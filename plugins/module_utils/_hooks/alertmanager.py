@@ -24,6 +24,8 @@ class Alertmanager:
     """Its silences. Of what they cover, a part is a matcher: (name, value, whether regex, whether equal)."""
 
     in_place = False
+    severity = "medium"
+    left = "Until it ends by itself, alerts of these hosts call nobody."
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._client = Client(options["url"], options["timeout"], options)

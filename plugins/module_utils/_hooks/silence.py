@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .._findings import Review
 from .alertmanager import Alertmanager
+from .grafana import Grafana
 from .outcome import Failed
 from .silences import rfc3339, shown, steps_to_absent, steps_to_present
 from .zabbix import Zabbix
@@ -30,6 +31,10 @@ class Server(Protocol):
 
     in_place: bool
     """Whether a silence is changed where it is, since there cannot be two of one key."""
+    severity: str
+    """That of the finding when it could not be made or ended."""
+    left: str
+    """What follows when it could not be ended."""
 
     def wanted(self) -> Scope:
         """What the options ask to be covered."""
@@ -54,7 +59,7 @@ class Server(Protocol):
     def close(self) -> None: ...
 
 
-_KINDS: dict[str, Any] = {"alertmanager": Alertmanager, "zabbix": Zabbix}
+_KINDS: dict[str, Any] = {"alertmanager": Alertmanager, "zabbix": Zabbix, "grafana": Grafana}
 
 
 def silence(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -65,10 +70,10 @@ def silence(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """
     review = Review("patch")
     key, present = options["key"], options["state"] == "present"
-    check = FAILED if present else LEFT
+    check, kind = FAILED if present else LEFT, _KINDS[options["kind"]]
     told: dict[str, Any] = {"ok": True, "msg": "", "changed": False, "silence": {}, "diff": {"before": "", "after": ""}}
     try:
-        server: Server = _KINDS[options["kind"]](options)
+        server: Server = kind(options)
         try:
             _bring_about(server, options, check_mode, told)
         finally:
@@ -78,9 +83,9 @@ def silence(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
             review.covered(check, key)
     except Failed as failed:
         told.update(ok=False, msg=_msg(options, failed))
-        after = "" if present else " Until it ends by itself, alerts of these hosts call nobody."
+        after = "" if present else " " + kind.left
         evidence = ["%s, asked for state %s" % (options["url"], options["state"]), *failed.evidence]
-        review.found(check, key, "medium", _msg(options, failed) + after, evidence, failed.remedy)
+        review.found(check, key, kind.severity, _msg(options, failed) + after, evidence, failed.remedy)
     told.update(review.result())
     return told
 

@@ -18,7 +18,7 @@ LONGEST = 7 * 24 * 60
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}")
 
 SPEC: dict[str, Any] = {
-    "kind": {"type": "str", "choices": ["alertmanager", "zabbix"], "default": "alertmanager"},
+    "kind": {"type": "str", "choices": ["alertmanager", "zabbix", "grafana"], "default": "alertmanager"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "key": {"type": "str", "required": True, "no_log": False},
     "url": {"type": "str", "required": True},
@@ -36,6 +36,9 @@ SPEC: dict[str, Any] = {
     "hosts": {"type": "list", "elements": "str", "default": []},
     "collect_data": {"type": "bool", "default": True},
     "wait": {"type": "int", "default": 180},
+    "tags": {"type": "list", "elements": "str", "default": []},
+    "dashboard": {"type": "str"},
+    "panel": {"type": "int", "default": 0},
     "minutes": {"type": "int", "default": 120},
     "ends": {"type": "float"},
     "extend": {"type": "bool", "default": True},
@@ -50,8 +53,19 @@ SPEC: dict[str, Any] = {
     "timeout": {"type": "int", "default": 15},
 }
 
-_ONLY = {"matchers": ("alertmanager",), "hosts": ("zabbix",), "collect_data": ("zabbix",), "wait": ("zabbix",)}
+_ONLY = {
+    "matchers": ("alertmanager",),
+    "hosts": ("zabbix",),
+    "collect_data": ("zabbix",),
+    "wait": ("zabbix",),
+    "tags": ("grafana",),
+    "dashboard": ("grafana",),
+    "panel": ("grafana",),
+}
 """The kinds that an option belongs to; one that is not here belongs to all."""
+_TAG = 100
+"""Characters that Grafana keeps of a tag's name and of its value."""
+_UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _EVERYTHING = ("", ".*", ".+", "^.*$", "^.+$")
 
 
@@ -69,6 +83,8 @@ def errors_of(options: Mapping[str, Any], now: float) -> list[str]:
         errors += _time_errors(options, now)
         if options["kind"] == "alertmanager":
             errors += _matcher_errors(options["matchers"])
+    if options["kind"] == "grafana":
+        errors += _grafana_errors(options)
     if options["kind"] == "zabbix":
         errors += _zabbix_errors(options)
     return errors
@@ -85,6 +101,23 @@ def _time_errors(options: Mapping[str, Any], now: float) -> list[str]:
     if left > LONGEST:
         return ["ends is at most a week away, this is %.0f minutes from now (is it in milliseconds?)" % left]
     return []
+
+
+def _grafana_errors(options: Mapping[str, Any]) -> list[str]:
+    errors = []
+    if len(options["key"]) > _TAG:
+        errors.append("key becomes a tag of Grafana, and is up to %d characters there" % _TAG)
+    if any(not tag.strip() or CONTROL.search(tag) or len(tag) > _TAG for tag in options["tags"]):
+        errors.append("a tag is 1 to %d characters, none of them a control character" % _TAG)
+    if any(tag.startswith("upkeep:") for tag in options["tags"]):
+        errors.append("a tag does not begin with upkeep:, by which annotations are found again")
+    if options["panel"] and not options["dashboard"]:
+        errors.append("panel needs a dashboard, of which it is one")
+    if options["panel"] < 0:
+        errors.append("panel is the number of a panel, this is %d" % options["panel"])
+    if options["dashboard"] is not None and not _UID.fullmatch(options["dashboard"]):
+        errors.append("dashboard is the UID of a dashboard, as it stands in its address")
+    return errors
 
 
 def _zabbix_errors(options: Mapping[str, Any]) -> list[str]:

@@ -36,6 +36,8 @@ class Zabbix:
     """Its maintenances. Of what they cover, a part is a host, or that data is collected."""
 
     in_place = True
+    severity = "medium"
+    left = "Until it ends by itself, alerts of these hosts call nobody."
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
