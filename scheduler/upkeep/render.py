@@ -75,7 +75,26 @@ SHOWN_HOSTS = 4
 
 _TIMES = frozenset(
     {"started", "ended", "finished", "recorded", "opened", "updated", "acknowledged", "resolved", "cleared"}
-    | {"first_seen", "last_seen", "at", "since", "until", "due", "done", "created", "approved"}
+    | {
+        "looked",
+        "known",
+        "excepted_until",
+        "first_seen",
+        "last_seen",
+        "at",
+        "since",
+        "until",
+        "due",
+        "done",
+        "created",
+        "asked_at",
+        "exposed_since",
+        "last_at",
+        "mitigated_at",
+        "patched_at",
+        "published",
+        "approved",
+    }
 )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .. import paths
 from ..campaign.model import ENDED
-from ..store import campaigns, firings, pending, plans
+from ..store import campaigns, exposures, firings, pending, plans
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -29,6 +29,7 @@ def step(store: Store, config: Config, now: float) -> int:
         firings.forget_lost(connection, now)
         gone = firings.prune(connection, before) + campaigns.prune(connection, before)
         gone += plans.prune(connection, before, ENDED) + pending.prune(connection, before)
+        gone += exposures.prune(connection, before)
     for log in (*(config.home / "firings").glob("*.log"), *(config.home / "campaigns").glob("*")):
         with contextlib.suppress(FileNotFoundError):  # its process has ended well meanwhile
             if log.stat().st_mtime < before:

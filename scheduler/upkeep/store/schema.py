@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.dialects import postgresql
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration. Revisions are numbers of four digits, so that an older Upkeep knows a newer store."""
 
 VERSION_TABLE = "upkeep_schema"
@@ -474,7 +474,7 @@ def whole() -> MetaData:
 
     Kept apart because naming PostgreSQL in an index imports its dialect, a tenth of a command's start.
     """
-    from . import schema_campaigns, schema_patches  # noqa: F401 - their tables are in the metadata from then on
+    from . import schema_campaigns, schema_exposures, schema_patches  # noqa: F401 - their tables are in the metadata
 
     if not any(index.name == "uq_tickets_open_cause" for index in tickets.indexes):
         # Whatever goes wrong above: the database itself refuses a second open ticket of one cause.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from . import pending
+from . import exposures, pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,6 +38,7 @@ class Reported:
 
 
 KEEPERS: dict[str, Keeper] = {
+    "exposure": exposures.keep,
     "patches": pending.keep,
 }
 """Who keeps which kind. A keeper is handed states in the order in which they were told, of one host perhaps several. It
