@@ -114,9 +114,11 @@ class Rig:
     def __init__(self, fleet: Fleet, folder: Path, silences: str) -> None:
         self.fleet, self.folder, self.number, self.alertmanager = fleet, folder, 0, silences
         self.haproxy = Balancer(fleet, folder)
-        # Somebody whom nobody reaches.
+        # Somebody whom nobody reaches, and this machine, which Ansible would give the settings of the fleet's hosts.
         inventory = fleet.ansible_inventory.read_text().splitlines()
-        inventory.insert(2, "  hosts: {nobody: {ansible_host: 127.0.0.1, ansible_port: 9}}")
+        here = f"ansible_connection: local, ansible_python_interpreter: {sys.executable}"
+        nobody = "ansible_host: 127.0.0.1, ansible_port: 9"
+        inventory.insert(2, "  hosts: {nobody: {%s}, localhost: {%s}}" % (nobody, here))
         self.inventory = folder / "inventory.yml"
         self.inventory.write_text("\n".join(inventory) + "\n")
         self.balancer = folder / "balancer"
@@ -138,7 +140,7 @@ class Rig:
         results = self.folder / f"{self.number}.jsonl"
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory)]
         ran = subprocess.run(
-            [*command, "upkeep.maintenance.os_patch", "-l", "!nobody", "-e", f"@{extra}", *words],
+            [*command, "upkeep.maintenance.os_patch", "-l", "!nobody:!localhost", "-e", f"@{extra}", *words],
             capture_output=True, text=True, timeout=200, check=False,
             env={**os.environ, "UPKEEP_RESULTS_FILE": str(results)},
         )  # fmt: skip
