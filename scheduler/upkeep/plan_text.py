@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,46 @@ def line(planned: Mapping[str, Any]) -> str:
     units = [str(one.get("unit")) for one in services if one.get("restart") != "never"]
     restarts = f"; restarts {named(units)}" if units else ""
     return f"{count}: {', '.join(change)}{restarts}" if packages else f"no package{restarts}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a package; "" where it is new, or removed."""
+
+    name: str
+    old: str
+    new: str
+    security: bool
+
+
+def count(planned: Mapping[str, Any]) -> str:
+    """How many packages a plan changes: "3 (2 security)", "-"."""
+    packages = [one for one in planned.get("packages") or () if isinstance(one, dict)]
+    security = sum(bool(one.get("security")) for one in packages)
+    return (str(len(packages)) if packages else "-") + (f" ({security} security)" if security else "")
+
+
+def changes(planned: Mapping[str, Mapping[str, Any]]) -> list[tuple[Change, list[str]]]:
+    """Each change of some hosts' plans once, and the hosts that it is for: security first, then by its name."""
+    found: dict[Change, list[str]] = {}
+    for host, plan in planned.items():
+        for one in plan.get("packages") or ():
+            if isinstance(one, dict):
+                name, old, new = (str(one.get(key) or "") for key in ("name", "from", "to"))
+                hosts = found.setdefault(Change(name, old, new, bool(one.get("security"))), [])
+                if host not in hosts:  # the same of two architectures
+                    hosts.append(host)
+    return sorted(found.items(), key=lambda pair: (not pair[0].security, pair[0].name, pair[0].old, pair[0].new))
+
+
+def restarts(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The services that some hosts' plans restart, and on which hosts."""
+    found: dict[str, list[str]] = {}
+    for host, plan in planned.items():
+        for one in plan.get("services") or ():
+            if isinstance(one, dict) and one.get("restart") != "never":
+                found.setdefault(str(one.get("unit")), []).append(host)
+    return dict(sorted(found.items()))
 
 
 def named(names: Sequence[str], most: int = 6) -> str:

@@ -13,7 +13,8 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._findings impor
 from .. import moments, plan_text, render
 from ..durations import shown
 from ..store import campaigns, plans
-from . import decide, model, rings
+from . import decide, model, rings, show_plan
+from .show_plan import called, ring_name
 from .times import spans_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def document(store: Store, kept: Kept) -> None:
     hosts = [
         {
             **{name: value for name, value in vars(host).items() if name not in ("undo", "seconds")},
-            "ring": _ring_name(campaign.spec, host),
+            "ring": ring_name(campaign.spec, host),
             "undo": sorted(host.undo),
             "next_step": decide.next_step(campaign, host),
             "summary": planned[host.name].summary if host.name in planned else "",
@@ -78,103 +79,12 @@ def document(store: Store, kept: Kept) -> None:
     render.print_json(told)
 
 
-def _ring_name(spec: model.Spec, host: model.Host) -> str | None:
-    return None if host.ring is None else spec.rings[host.ring].name
-
-
 def _asked(spec: model.Spec) -> dict[str, Any] | None:
     """What it is an emergency for, as JSON."""
     if spec.asked is None:
         return None
     packages = [{"name": name, "version": version or None} for name, version in spec.asked.packages]
     return {"campaign": spec.name, "cves": list(spec.asked.cves), "packages": packages}
-
-
-def _called(kept: Kept) -> str:
-    """How a campaign is named to people; of an emergency what for."""
-    asked = kept.campaign.spec.asked
-    about = f" (emergency for {asked}, by the campaign {kept.campaign.spec.name})" if asked else ""
-    return f"Campaign {kept.number}, {kept.name}{about}"
-
-
-# --- its plan ---------------------------------------------------------------------------------------------------------
-
-
-def plan(store: Store, config: Config, kept: Kept, *, as_json: bool) -> None:
-    """What would be done, to be approved."""
-    if as_json:
-        document(store, kept)
-        return
-    with store.database.read() as connection:
-        planned = plans.of_hosts(connection, kept.number)
-    campaign, spec = kept.campaign, kept.campaign.spec
-    members = [host for host in campaign.hosts if host.ring is not None]
-    out = render.console()
-    out.print(render.text(f"{_called(kept)}: {render.count(len(members), 'host')} to change", "bold"))
-    batches = rings.preview(campaign)
-    batch_of = {name: number for number, (_, names) in enumerate(batches, 1) for name in names}
-    rows = []
-    for host in sorted(members, key=lambda one: (batch_of.get(one.name, 0), one.place)):
-        told = planned[host.name].plan if host.name in planned else {}
-        cells = (
-            str(batch_of.get(host.name, "-")),
-            _ring_name(spec, host) or "-",
-            host.name,
-            "yes" if host.reboot else "-",
-            shown(host.seconds["total"]) if host.seconds.get("total") else "-",
-            plan_text.line(told) if told.get("packages") else "no package, only the reboot that is due",
-        )
-        rows.append([render.text(cell, "bold" if place == 2 else "") for place, cell in enumerate(cells)])
-    if rows:
-        out.print(render.table(("batch", "ring", "host", "reboot", "time", "what"), rows, wide=5))
-    for state, words in ((model.DONE, "Nothing to do"), (model.LEFT_OUT, "Left out")):
-        others = [host for host in campaign.hosts if host.ring is None and host.state == state]
-        if others and state == model.DONE:
-            out.print(render.text(f"{words}: {plan_text.named([host.name for host in others])}"))
-        for host in others if state == model.LEFT_OUT else ():
-            out.print(render.text(f"{words}: {host.name}: {host.why}", "yellow"))
-    _how(out, config, kept, batches)
-    _to_do(out, kept, bool(members))
-
-
-def _how(out: Any, config: Config, kept: Kept, batches: Sequence[tuple[int, list[str]]]) -> None:
-    campaign, spec = kept.campaign, kept.campaign.spec
-    by_name = {host.name: host for host in campaign.hosts}
-    used = sorted({ring for ring, _ in batches})
-    soaks = sum(spec.soak_of(ring) for ring in used[:-1])
-    ordinary = sum(
-        max((by_name[name].seconds.get("total", decide.USUAL_APPLY) for name in names), default=0.0)
-        for _, names in batches
-    )
-    about = ("about " if ordinary + soaks >= 60 else "") + shown(ordinary + soaks)
-    parts = [
-        f"{render.count(len(batches), 'batch', 'batches')} in {render.count(len(used), 'ring')}",
-        about + (f", {shown(soaks)} of it soak" if soaks else ""),
-        "it stops when " + (f"more than {campaign.allowed} of them fail" if campaign.allowed else "a host fails"),
-    ]
-    if spec.windows:
-        parts.append(f"batches begin within {' or '.join(spec.windows)}")
-    out.print(render.text("; ".join(parts) + "."))
-    if spec.asked and spec.windows:
-        told = (
-            f"An emergency waits for the window as well; window: ignore under emergency of {spec.name} lets it begin."
-        )
-        out.print(render.text(told, "yellow"))
-    longest = max((decide.expected(campaign, [by_name[name] for name in names]) for _, names in batches), default=0.0)
-    spans = spans_of(config, spec, time.time())
-    if batches and spec.windows and not any(end - start >= longest for start, end in spans):
-        out.print(render.text(f"No window has room for a batch, its way back included: {shown(longest)}.", "yellow"))
-
-
-def _to_do(out: Any, kept: Kept, some: bool) -> None:
-    if not some:
-        out.print(render.text("There is nothing to do.", "dim"))
-        return
-    start = f"upkeep campaign start {kept.name}"
-    if kept.campaign.spec.approve and kept.approved is None:
-        out.print(render.text(f"To approve it: upkeep campaign approve {kept.name}; then: {start}", "dim"))
-    else:
-        out.print(render.text(f"To start it: {start}", "dim"))
 
 
 # --- how it stands ----------------------------------------------------------------------------------------------------
@@ -184,7 +94,7 @@ def status(store: Store, config: Config, kept: Kept) -> None:
     """How a campaign and its hosts stand, and what comes next."""
     campaign, spec = kept.campaign, kept.campaign.spec
     if campaign.state == model.WAITS:
-        plan(store, config, kept, as_json=False)
+        show_plan.plan(store, config, kept)
         return
     out = render.console()
     now = time.time()
@@ -192,7 +102,7 @@ def status(store: Store, config: Config, kept: Kept) -> None:
     members = [host for host in campaign.hosts if host.ring is not None]
     state = campaign.state + (f", to be {campaign.ending}" if campaign.ending else "")
     why = f": {campaign.why}" if campaign.why else ""
-    out.print(render.text(f"{_called(kept)}: {state}{why}", COLOURS.get(campaign.state, "bold")))
+    out.print(render.text(f"{called(kept)}: {state}{why}", COLOURS.get(campaign.state, "bold")))
     counts = {name: sum(host.state == name for host in members) for name in model.HOST_STATES}
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
     may = campaign.allowed or "none"
@@ -211,7 +121,7 @@ def status(store: Store, config: Config, kept: Kept) -> None:
     for host in members:
         at = host.times.get(host.state)
         cells = [
-            render.text(_ring_name(spec, host) or "-"),
+            render.text(ring_name(spec, host) or "-"),
             render.text("-" if host.batch is None else host.batch),
             render.text(host.name, "bold"),
             render.text(host.state.replace("_", " "), COLOURS.get(host.state, "")),

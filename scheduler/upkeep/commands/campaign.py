@@ -220,9 +220,12 @@ def _plan(config: Config, store: Store, arguments: argparse.Namespace) -> int:
             remedy=f"see what its run said: {config.home / 'campaigns'}/{step.id}.log",
             exit_code=NOT_RUN,
         )
-    from ..campaign import show
+    from ..campaign import show, show_plan
 
-    show.plan(store, config, kept, as_json=arguments.json)
+    if arguments.json:
+        show.document(store, kept)
+    else:
+        show_plan.plan(store, config, kept)
     return HOSTS_FAILED if any(host.why.startswith("not planned") for host in kept.campaign.hosts) else OK
 
 
