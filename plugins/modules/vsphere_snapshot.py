@@ -172,7 +172,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 snapshots:
-  description: Our snapshots of the machine as they are in the end, or would be in check mode, those of O(name) first.
+  description: Our snapshots of that name, as they are in the end, or would be in check mode.
   returned: always
   type: list
   elements: dict

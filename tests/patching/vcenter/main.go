@@ -546,17 +546,19 @@ type datastore struct {
 	Accessible bool
 }
 
+// setDatastore sets those of that name, as each datacenter has one.
 func setDatastore(d datastore) error {
+	err := fmt.Errorf("no datastore %s", d.Name)
 	for _, one := range simulator.Map.All("Datastore") {
 		if store := one.(*Datastore); store.Name == d.Name {
+			err = nil
 			simulator.Map.WithLock(store, func() {
 				store.Summary.Capacity, store.Summary.FreeSpace, store.Summary.Accessible = d.Capacity, d.Shown, d.Accessible
 				store.free = d.Free
 			})
-			return nil
 		}
 	}
-	return fmt.Errorf("no datastore %s", d.Name)
+	return err
 }
 
 type snapshot struct {
