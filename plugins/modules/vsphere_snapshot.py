@@ -140,7 +140,8 @@ attributes:
     details: Python 3.8 or newer, with pyvmomi.
 notes:
   - The account needs the privileges C(VirtualMachine.State.CreateSnapshot), C(RemoveSnapshot), C(RevertToSnapshot) and
-    C(RenameSnapshot), and C(VirtualMachine.Interact.PowerOn), on the machine, and C(System.Read) on its datastores.
+    C(RenameSnapshot), and C(VirtualMachine.Interact.PowerOn), on the machine, C(System.Read) on its datastores, and
+    C(Global.CancelTask) to end a task that takes too long.
 seealso:
   - module: upkeep.maintenance.host_snapshot
   - name: Best practices for using VMware snapshots
