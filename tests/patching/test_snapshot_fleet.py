@@ -59,6 +59,12 @@ exec /usr/bin/btrfs "$@"
 """
 
 
+MOUNT = f"""#!/bin/sh
+[ "$*" = {DEMO} ] && touch /etc/btrfs-hangs && exec sleep 600
+exec /usr/bin/mount "$@"
+"""
+
+
 class Did:
     """What one call returned."""
 
@@ -277,12 +283,15 @@ def test_one_that_cannot_be_taken_takes_the_others_with_it(host: Host) -> None:
     assert subvolumes(host) == tree
 
 
-@pytest.mark.parametrize("where", ["subvolume?snapshot* hang", "filesystem?sync* hang"])
+@pytest.mark.parametrize("where", ["subvolume?snapshot* hang", "filesystem?sync* hang", "umount"])
 def test_killed_while_reverting_and_the_next_run_goes_on(host: Host, where: str) -> None:
     before = contents(host, DEMO)
     good(call(host, "present", volumes=[DEMO]), True)
     host.run(f"echo bad > {DEMO}/version; touch {DEMO}/bad")
+    if where == "umount":  # and killed before the mount
+        host.run(f"cat > /usr/local/bin/mount <<'END'\n{MOUNT}END\nchmod 755 /usr/local/bin/mount")
     begun(host, where, "reverted")
+    host.run("rm -f /usr/local/bin/mount")
     did = good(call(host, "reverted"), True)
     assert did.states() == {DEMO: "reverted"} and contents(host, DEMO) == before
     good(call(host, "reverted"), False)

@@ -47,6 +47,8 @@ _CLONE_NEWNS = 0x00020000
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 _NOTE_LIMIT = 64 * 1024
+_NOTE = ("path", "volume", "mode", "source", "options")
+"""What is noted of a subvolume: its path, where and how it was mounted, and how the next mount finds it."""
 
 
 class Btrfs:
@@ -205,7 +207,15 @@ class Btrfs:
             )  # fmt: skip
         _write(
             os.path.join(folder, "%d.json" % number),
-            json.dumps({"path": path, "volume": volume.path, "mode": self._mode(volume.source)}),
+            json.dumps(
+                {
+                    "path": path,
+                    "volume": volume.path,
+                    "mode": self._mode(volume.source),
+                    "source": volume.source.source,
+                    "options": _options(volume.source, path),
+                }
+            ),
         )
         target = os.path.join(folder, str(number))
         self._run(["btrfs", "subvolume", "snapshot", "-r", origin, target])
@@ -298,25 +308,29 @@ class Btrfs:
         """Have what shows the replaced subvolume show the new one, where nothing uses it: whether anything was."""
         changed = False
         old = member.where + ".replaced"
-        self.mounts = _btrfs(parse_mountinfo(self.host.read_bytes("/proc/self/mountinfo") or b""))
+        mounts = parse_mountinfo(self.host.read_bytes("/proc/self/mountinfo") or b"")
+        self.mounts = _btrfs(mounts)
         for mount in self._live(device, old):
             if mount.path == "/" or mount.root != old:
                 continue
             if self.host.run(["umount", mount.path], timeout=self.timeout).rc != 0:
                 continue  # in use: a reboot is due, and told
+            self._mount(mount.path, note)
             changed = True
-            known = mount.path in parse_fstab(self.host.read("/etc/fstab") or "")
-            words = [o for o in sorted(mount.options | mount.super_options) if not o.startswith(("subvol", "rw"))]
-            options = ",".join([*words, "rw", "subvol=/" + note["path"]])
-            how = [mount.path] if known else ["-t", "btrfs", "-o", options, mount.source, mount.path]
-            ran = self.host.run(["mount", *how], timeout=self.timeout)
-            if ran.rc != 0:
-                raise Stop(
-                    FAILED, "revert", "critical", "%s was put back, and cannot be mounted: %s."
-                    % (mount.path, said(ran)), [ran.err, "mount " + " ".join(how)],
-                    "Mount it by hand: mount %s" % " ".join(how),
-                )  # fmt: skip
+        if all(mount.path != note["volume"] for mount in mounts):  # a run was ended after its umount
+            self._mount(note["volume"], note)
+            changed = True
         return changed
+
+    def _mount(self, path: str, note: dict[str, Any]) -> None:
+        known = path in parse_fstab(self.host.read("/etc/fstab") or "")
+        how = [path] if known else ["-t", "btrfs", "-o", note["options"], note["source"], path]
+        ran = self.host.run(["mount", *how], timeout=self.timeout)
+        if ran.rc != 0:
+            raise Stop(
+                FAILED, "revert", "critical", "%s was put back, and cannot be mounted: %s." % (path, said(ran)),
+                [ran.err, "mount " + " ".join(how)], "Mount it by hand: mount %s" % " ".join(how),
+            )  # fmt: skip
 
     def undo(self, member: Member) -> str:
         """How a revert is taken back."""
@@ -340,6 +354,13 @@ class Btrfs:
 
 def _btrfs(mounts: Sequence[Mount]) -> list[Mount]:
     return [mount for mount in mounts if mount.type == "btrfs"]
+
+
+def _options(mount: Mount, path: str) -> str:
+    """The options by which a subvolume is mounted again as it is now, by its name."""
+    # seclabel is what the kernel tells, and no option that mount takes.
+    kept = [one for one in sorted(mount.options | mount.super_options) if not one.startswith(("subvol", "seclabel"))]
+    return ",".join([*kept, "subvol=/" + path])
 
 
 def _info(path: str) -> Info | None:
@@ -407,7 +428,7 @@ def _note(folder: str, number: str) -> dict[str, Any] | None:
             note = json.loads(stream.read(_NOTE_LIMIT))
     except (OSError, ValueError):
         return None
-    if not isinstance(note, dict) or not all(isinstance(note.get(k), str) for k in ("path", "volume", "mode")):
+    if not isinstance(note, dict) or not all(isinstance(note.get(k), str) for k in _NOTE):
         return None
     parts = note["path"].split("/")
     return None if not note["path"] or ".." in parts or "" in parts else note

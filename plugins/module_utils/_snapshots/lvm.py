@@ -24,17 +24,13 @@ from .lvm_parse import (
     take_command,
 )
 from .model import FAILED, UNSUPPORTED, Mark, Stop, said
-from .sets import Member, Volume
+from .sets import TAKEN, Member, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .._host import Host
     from .._mounts import Mount
-
-_POLL = 2.0
-_TRIED = 3
-"""Times that a volume that was just unmounted is tried to be merged: udev may look at it for a moment."""
 
 
 class Lvm:
@@ -108,63 +104,44 @@ class Lvm:
         lv = next((one for one in self.lvs(again=True) if one.path == member.where), None)
         if lv is None:
             return ""
-        tag = member.source["tag"]
-        if tag not in lv.tags:
+        mine = {member.mark.text, REVERTED_TAG + member.mark.text}
+        if not mine & set(lv.tags):
             return "it does not bear our mark any more"
         if lv.merging:
             return "it is being merged into %s" % member.origin
-        if lv.origin and lv.name.startswith(PREFIX) and not tag.startswith(REVERTED_TAG):
-            ran = self.host.run(["lvremove", "--yes", lv.path], timeout=self.timeout)
-        else:
-            ran = self.host.run(["lvchange", "--deltag", tag, lv.path], timeout=self.timeout)
-        if ran.rc != 0:
-            return said(ran)
+        snapshot = bool(lv.origin) and lv.name.startswith(PREFIX)
+        argv = [["lvremove", "--yes", lv.path]] if snapshot else []
+        # What bears a mark and is no snapshot of ours is a volume that was merged, or was going to be.
+        argv += [
+            ["lvchange", "--deltag", tag, one.path]
+            for one in self.lvs()
+            if one.path in (lv.path, member.origin) and not (snapshot and one is lv)
+            for tag in one.tags
+            if tag in mine
+        ]
+        for words in argv:
+            ran = self.host.run(words, timeout=self.timeout)
+            if ran.rc != 0:
+                return said(ran)
         there = next((one for one in self.lvs(again=True) if one.path == member.where), None)
-        return "LVM said that it is gone, and it is there" if there and tag in there.tags else ""
+        return "LVM said that it is gone, and it is there" if there and mine & set(there.tags) else ""
 
-    def blocked(self, _member: Member) -> str:
+    def blocked(self, member: Member) -> str:
         """Why a volume cannot go back to its snapshot: nothing that could be known before."""
         return ""
 
     def revert(self, member: Member) -> bool:
-        """Merge a snapshot into its volume; what is in use waits for its next activation. Whether anything was done."""
-        lv = member.source["lv"]
-        if lv.merging:
+        """Merge a snapshot into its volume; whether anything was done.
+
+        A volume that is mounted is not unmounted for it: LVM merges when it is activated next, which a reboot does.
+        """
+        if member.state != TAKEN:
             return False
+        # The snapshot is gone when it is merged; this stays.
         self._run(["lvchange", "--addtag", REVERTED_TAG + member.mark.text, member.origin])
-        mounted = next((mount for mount in self.mounts if mount.path == member.volume), None)
-        closed = mounted is not None and mounted.path != "/" and self.host.run(
-            ["umount", mounted.path], timeout=self.timeout
-        ).rc == 0  # fmt: skip
-        try:
-            self._run(["lvconvert", "--merge", "--background", lv.path])
-            if closed:
-                self._wait(lv)
-        finally:
-            if closed and mounted is not None:
-                self._mount(mounted)
+        self._run(["lvconvert", "--merge", "--background", member.where])
         self._all = None
         return True
-
-    def _wait(self, lv: Lv) -> None:
-        """Wait until the merge is over or has begun; while it runs the volume shows the snapshot already."""
-        origin = "%s/%s" % (lv.group, lv.origin)
-        for _attempt in range(_TRIED):
-            there = next((one for one in self.lvs(again=True) if one.path == lv.path), None)
-            if there is None or not there.merging or self._merges(origin):
-                return
-            # Closed, and still not begun: activating it anew begins it.
-            self.host.run(["lvchange", "--refresh", origin], timeout=self.timeout)
-            self.host.sleep(_POLL)
-
-    def _mount(self, mount: Mount) -> None:
-        options = ",".join(sorted(mount.options))
-        ran = self.host.run(["mount", "-t", mount.type, "-o", options, mount.source, mount.path], timeout=self.timeout)
-        if ran.rc != 0:
-            raise Stop(
-                FAILED, "revert", "critical", "%s cannot be mounted again: %s." % (mount.path, said(ran)), [ran.err],
-                "Mount it by hand: mount %s" % mount.path,
-            )  # fmt: skip
 
     def undo(self, member: Member) -> str:
         return "%s: LVM merges a snapshot away; the revert cannot be taken back." % member.volume

@@ -103,7 +103,7 @@ def members_of(lvs: Iterable[Lv], mounts: Iterable[Mount], merging_now: Iterable
             origin = base.path if base else "%s/%s" % (lv.group, lv.origin)
             volume = by_device.get(base.device, origin) if base and base.device else origin
             state, why = (REVERTED, "") if not snapshot else _state(lv, origin, merging_now)
-            found.append(Member("lvm", mark, volume, origin, lv.path, state, "", why, {"lv": lv, "tag": tag}))
+            found.append(Member("lvm", mark, volume, origin, lv.path, state, "", why, lv))
     # A snapshot that is being merged has a tag on its volume already: the one that says more counts.
     waits = {(one.mark, one.origin) for one in found if one.state != REVERTED}
     unique: dict[tuple[Mark, str], Member] = {}

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .._host import Host
-
-    Backend = Btrfs | Lvm | Zfs
+    from .backend import Backend
 
 LOCK = "/run/upkeep-snapshots.lock"
 _POLL = 0.2
@@ -153,7 +152,7 @@ class _Run:
 
     def _look(self) -> list[Member]:
         self.mounts = parse_mountinfo(self.host.read_bytes("/proc/self/mountinfo") or b"")
-        made = [kind(self.host, self.mounts, self.options) for kind in (Btrfs, Lvm, Zfs)]
+        made: list[Backend] = [kind(self.host, self.mounts, self.options) for kind in (Btrfs, Lvm, Zfs)]
         self.backends = [one for one in made if one.here]
         found: list[Member] = []
         for backend in self.backends:
@@ -322,7 +321,8 @@ class _Run:
 
     def _revert(self, members: Sequence[Member]) -> None:
         began = time.monotonic()
-        todo = [member for member in members if member.state in (TAKEN, REVERTING)]
+        # Also those that are reverted: a run may have been ended before they were mounted again.
+        todo = sorted(members, key=lambda member: (member.volume == "/", member.volume))
         done: list[str] = []
         for member in todo:
             why = self._backend(member.backend).blocked(member) if member.state == TAKEN else ""
@@ -346,7 +346,7 @@ class _Run:
                     [state, *(failed.finding[4] if isinstance(failed, Stop) else [])],
                     "See why, and run it again: it goes on where it stopped.",
                 ) from failed  # fmt: skip
-        if todo:
+        if self.told["changed"]:
             self.told["milliseconds"] = round((time.monotonic() - began) * 1000, 1)
 
     def _verify(self, members: Sequence[Member]) -> None:

@@ -34,7 +34,7 @@ class Zfs:
 
     @property
     def here(self) -> bool:
-        return any(mount.type == "zfs" for mount in self.mounts)
+        return self.host.which("zfs") is not None and any(mount.type == "zfs" for mount in self.mounts)
 
     def volume(self, mount: Mount) -> Volume | None:
         """The dataset that is mounted there, None when it is none."""
