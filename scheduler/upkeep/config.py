@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .calendar.freezes import Freeze
     from .calendar.windows import Window
     from .campaign.model import Spec
+    from .compliance.settings import Settings as ComplianceSettings
     from .notify.settings import Settings as NotifySettings
     from .outbox import Settings as OutboxSettings
     from .schedule import Schedule
@@ -196,6 +197,8 @@ class Config:
     outbox: OutboxSettings | None = None
     """None: as outbox.Settings has it."""
     campaigns: Mapping[str, Spec] = field(default_factory=dict)
+    compliance: ComplianceSettings | None = None
+    """None: as compliance/settings.py has it, and nobody is told."""
 
     def inventory_of(self, job: Job | None, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The inventory to use: the one given, the job's, the configuration's, or this machine."""

@@ -35,6 +35,8 @@ from .calendar.config import (
     with_calendar,
 )
 from .campaign.spec import CampaignModel, campaign_wrong, spec_of
+from .compliance.config import ComplianceModel, compliance_wrong
+from .compliance.config import settings as compliance_settings
 from .config import BUILT_IN, Config, Job, system_zone
 from .config_types import FROM_ELSEWHERE, Duration, ScheduleOf, SecretUrl, Strict, Tags, Texts, Zone
 from .errors import UpkeepError
@@ -115,6 +117,7 @@ class FileModel(Strict):
     time_zone: Zone | None = None
     jobs: dict[str, JobModel | None] | None = None
     campaigns: dict[str, CampaignModel | None] | None = None
+    compliance: ComplianceModel | None = None
     freezes: list[FreezeModel] | None = None
     holidays: HolidaysModel | None = None
     tickets: TicketsModel | None = None
@@ -225,6 +228,10 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
             for at, *wrong_there in campaign_wrong(name, block, names):
                 what, expected, found, remedy = wrong_there
                 problems.append(_wrong(tree, ("campaigns", *at), ("", what, expected, found, remedy)))
+    if model.compliance is not None and whole("compliance"):
+        for at, *wrong_there in compliance_wrong(model.compliance, path.parent):
+            what, expected, found, remedy = wrong_there
+            problems.append(_wrong(tree, ("compliance", *at), ("", what, expected, found, remedy)))
     problems += _unreadable_inventories(tree, model, path.parent)
     hours, days_off = model.business_hours or HoursModel(), holidays if model.holidays else None
     sla = None
@@ -247,6 +254,7 @@ def check(path: Path, home: Path) -> tuple[Config | None, list[Problem]]:
         time_zone=zone,
         jobs=jobs,
         campaigns=campaigns,
+        compliance=None if model.compliance is None else compliance_settings(model.compliance, zone, path.parent),
         freezes=tuple(one for one in freezes if not isinstance(one, tuple)),
         policy=_policy(model.tickets or TicketsModel()),
         sla=sla,

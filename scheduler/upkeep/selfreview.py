@@ -17,6 +17,7 @@ A weekly that did not run is itself an alert. What is looked at:
 ``upkeep.store.room``         too little room where store and results are kept
 ``upkeep.config.unreadable``  the configuration was changed, and cannot be read any more
 ``patch.campaign.…``          what became of campaigns (see campaign/look.py)
+``patch.compliance.…``        hosts that do not keep the policy of their patches (see compliance/look.py)
 
 The host of a finding is this node. What is true of the whole store goes on standing under the node that saw it first,
 whichever leads later. It is recorded as a run of its own (``upkeep.self_review``) only when something changed, and once
@@ -90,7 +91,11 @@ NOT_RUN = "upkeep.check.not_run"
 CAMPAIGNS = tuple(
     f"patch.campaign.{fault}" for fault in ("awaits_approval", "stopped", "failed", "quarantined", "left")
 )
-OF_THE_STORE = (MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HELD, HEARTBEAT, LOST, *CAMPAIGNS)
+COMPLIANCE = tuple(f"patch.compliance.{fault}" for fault in ("overdue", "not_known", "exception_expired"))
+OF_THE_STORE = (
+    *(MISSED, FAILED, OVERRAN, PAUSED, APPROVAL, DEAD, OUTBOX_LATE, HELD, HEARTBEAT, LOST),
+    *(*CAMPAIGNS, *COMPLIANCE),
+)
 """The same on whichever node one looks."""
 OURS = (*OF_THE_STORE, ROOM, UNREADABLE, NOT_RUN)
 
@@ -184,6 +189,7 @@ def look(
     """All checks. ``since``: from when on a job's schedule is held against it."""
     from . import approval
     from .campaign import look as campaigns
+    from .compliance import look as compliance
     from .store import firings
 
     review = Review("upkeep")
@@ -208,6 +214,7 @@ def look(
         approval.look(connection, review, config, now)
     _outgoing(connection, review, now)
     campaigns.look(connection, review, config, now)
+    compliance.look(connection, review, config, now)
     with review.check(HEARTBEAT):
         _heartbeat(connection, review, config, now)
     with review.check(LOST):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, literal, select, text
 
-from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES
+from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import SEVERITIES, CannotCheck
 
 from .. import sla
 from ..calendar.decide import outlook, timetable
@@ -120,6 +120,20 @@ class NodeFigures:
     leads: bool
 
 
+@dataclass(frozen=True)
+class ComplianceFigures:
+    """How hosts keep the policy of their patches."""
+
+    hosts: Mapping[str, int]
+    """By state."""
+    missing: Mapping[str, Mapping[str, int]]
+    """Missing patches by severity and state."""
+    oldest: Mapping[str, float]
+    """Since when the oldest of them is missing, by severity; without what is excepted."""
+    patched: Mapping[str, tuple[int, float]]
+    """Of the window, by severity: how many security patches came, and the seconds that half of them took at most."""
+
+
 @dataclass
 class Figures:
     """All of it."""
@@ -152,6 +166,8 @@ class Figures:
     restores: list[proofs.Tested] = field(default_factory=list)
     """What was restored on trial; those that passed longest ago come first."""
     restores_left_out: int = 0
+    compliance: ComplianceFigures | None = None
+    """None: there is no policy, or it cannot be judged."""
     queues: list[QueueFigures] = field(default_factory=list)
     nodes: list[NodeFigures] = field(default_factory=list)
     approvals: int = 0
@@ -178,6 +194,8 @@ def collect(store: Store, config: Config, now: float) -> Figures:
         _tickets(connection, config, figures, now, since)
         found = proofs.figures(connection, PROVEN_DAYS, config.metrics.max_restores)
         figures.restores, figures.restores_left_out = found
+        if config.compliance is not None:
+            figures.compliance = _compliance(connection, config, now)
         _queues(connection, figures)
         _scheduler(connection, figures, now)
         figures.store_bytes = _size(connection, store)
@@ -449,6 +467,24 @@ _SIZE = """
 SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname = ANY(:names)
 """
+
+
+def _compliance(connection: Connection, config: Config, now: float) -> ComplianceFigures | None:
+    from ..compliance import judge, look
+    from ..compliance.settings import KINDS
+
+    try:
+        made = look.judged(connection, config, now)
+    except CannotCheck:
+        return None  # self-review tells why
+    missing = {kind: dict.fromkeys((judge.OVERDUE, judge.WITHIN, judge.EXCEPTED), 0) for kind in KINDS}
+    oldest: dict[str, float] = {}
+    for patch in (patch for host in made.hosts for patch in host.missing):
+        missing[patch.severity][patch.state] += 1
+        if patch.state != judge.EXCEPTED:
+            oldest[patch.severity] = min(patch.since, oldest.get(patch.severity, patch.since))
+    patched = {one.severity: (one.patched, one.median * DAY) for one in made.took if one.severity}
+    return ComplianceFigures(made.counts(), missing, oldest, patched)
 
 
 def _size(connection: Connection, store: Store) -> int | None:

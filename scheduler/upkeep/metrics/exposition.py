@@ -63,6 +63,7 @@ def families(figures: Figures | None) -> Iterator[Metric]:
         yield from _about_hosts(figures)
         yield from _about_tickets(figures)
         yield from _about_restores(figures)
+        yield from _about_compliance(figures)
         yield from _about_outbox(figures)
         yield from _about_scheduler(figures)
 
@@ -299,6 +300,42 @@ def _about_restores(figures: Figures) -> Iterator[Metric]:
         "What recovering all of it takes, as the last restore test that passed measured it, or by its sample.",
         name,
         [(values, one.recovery) for values, one in tested],
+    )
+
+
+def _about_compliance(figures: Figures) -> Iterator[Metric]:
+    found = figures.compliance
+    if found is None:
+        return
+    yield _gauge(
+        "upkeep_compliance_hosts",
+        "Hosts by how they keep the policy of patches (section compliance).",
+        ("state",),
+        [((state,), count) for state, count in found.hosts.items()],
+    )
+    yield _gauge(
+        "upkeep_compliance_missing_patches",
+        "Patches that hosts lack, by the severity whose limit is the nearest, and by what the policy says of them.",
+        ("severity", "state"),
+        [((severity, state), count) for severity, states in found.missing.items() for state, count in states.items()],
+    )
+    yield _gauge(
+        "upkeep_compliance_oldest_missing_timestamp_seconds",
+        "Since when the oldest missing patch of this severity is missing that is not excepted.",
+        ("severity",),
+        [((severity,), since) for severity, since in found.oldest.items()],
+    )
+    yield _gauge(
+        "upkeep_compliance_patched",
+        "Security patches that came in the last days (metrics.window).",
+        ("severity",),
+        [((severity,), count) for severity, (count, _median) in found.patched.items()],
+    )
+    yield _gauge(
+        "upkeep_compliance_time_to_patch_median_seconds",
+        "From when these were first seen to be missing until they were there: what half of them took at most.",
+        ("severity",),
+        [((severity,), median) for severity, (_count, median) in found.patched.items()],
     )
 
 
