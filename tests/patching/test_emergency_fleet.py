@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ import pytest
 from tests.fleet.fixture import Factory
 from tests.fleet.fleets import Fleet
 from tests.patching.test_os_patch_fleet import Run, version
+from upkeep.reconcile import Policy
+from upkeep.record import record_file
+from upkeep.store import exposures, open_store
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(240)]
 
@@ -34,10 +38,12 @@ class Emergency(Run):
         super().__init__(ran, results)
         self.report = json.loads(report.read_text()) if report.exists() else {}
         self.told = report.with_suffix(".md").read_text() if report.exists() else ""
-        self.exposed = {row["host"]: row["state"] for row in self.report.get("rows", [])}
 
-    def row(self, host: str) -> dict[str, Any]:
-        return next(dict(row) for row in self.report["rows"] if row["host"] == host)
+    def exposed(self, key: str) -> dict[str, str]:
+        return {row["host"]: row["state"] for row in self.report.get("rows", []) if row["asked"] == key}
+
+    def row(self, host: str, key: str = "") -> dict[str, Any]:
+        return next(dict(row) for row in self.report["rows"] if row["host"] == host and key in ("", row["asked"]))
 
     def exposures(self, host: str, key: str) -> list[str]:
         """The states of the exposure that the host told in this run, in order."""
@@ -50,6 +56,9 @@ class Rig:
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
         self.fleet, self.folder, self.number = fleet, folder, 0
+        self.results: list[Path] = []
+        self.first: dict[str, float] = {}
+        """When hosts were first seen exposed."""
         self.data = folder / "data"
         self.data.mkdir()
         self.tracker({"status": "open", "urgency": "low"})
@@ -80,23 +89,31 @@ class Rig:
         )  # fmt: skip
         made = Emergency(ran, base.with_suffix(".jsonl"), base.with_suffix(".json"))
         assert made.rc == rc, made.out
+        if made.report:
+            self.results.append(base.with_suffix(".jsonl"))
         return made
 
 
 @pytest.fixture(scope="module")
 def rig(fleet_factory: Factory, tmp_path_factory: pytest.TempPathFactory) -> Rig:
     fleet = fleet_factory("emdeb", "emdnf:dnf", "emsafe", "emgone")
-    fleet["emsafe"].run("apt-get -q -y purge upkeep-demo-sec")
     fleet["emgone"].link(up=False)
     fleet.repo.publish("v2", "upkeep-demo-sec", "libupkeepdemo1", "libupkeepdemo")
+    fleet["emsafe"].run("apt-get -q -y purge upkeep-demo-sec; apt-get -q update; apt-get -q -y install libupkeepdemo1")
     return Rig(fleet, tmp_path_factory.mktemp("emergency"))
 
 
 def test_who_is_exposed_is_told_of_all_hosts_and_nothing_is_changed(rig: Rig) -> None:
     did = rig.run("-e", f"cve={CVE.lower()}", rc=4)
-    assert did.exposed == {"emdeb": "exposed", "emdnf": "exposed", "emsafe": "not_installed", "emgone": "not_known"}
+    assert did.exposed(CVE) == {
+        "emdeb": "exposed",
+        "emdnf": "exposed",
+        "emsafe": "not_installed",
+        "emgone": "not_known",
+    }
     assert did.states == {"emdeb": "ok", "emdnf": "ok", "emsafe": "ok", "emgone": "unreachable"}
     row = did.row("emdeb")
+    rig.first = {host: did.row(host)["exposed_since"] for host in ("emdeb", "emdnf")}
     assert row["packages"] == [{"name": "upkeep-demo-sec", "installed": OLD, "fixed": SEC, "candidate": SEC}]
     assert row["plan"] == did.plans["emdeb"]["id"] and row["seconds_to_patch"] is None
     assert did.row("emdnf")["packages"][0]["fixed"].startswith("1.1-1") and did.row("emdnf")["published"]
@@ -130,30 +147,43 @@ def test_mitigated_while_there_is_no_patch_and_lifted_once_there_is_one(rig: Rig
     deb = rig.fleet["emdeb"]
     asked = {"cve": OPEN, "emergency_patch_apply": True, "emergency_patch_mitigations": [MITIGATION]}
     did = rig.run("--limit", "emdeb,emgone", rc=4, **asked)
-    assert did.exposed == {"emdeb": "mitigated", "emgone": "not_known"}, did.out
+    assert did.exposed(OPEN) == {"emdeb": "mitigated", "emgone": "not_known"}, did.out
     assert deb.run(f"systemctl is-enabled {DAEMON} || true").stdout.strip() == "masked"
     assert did.exposures("emdeb", OPEN) == ["exposed", "mitigated"]
     assert [f["severity"] for f in did.findings("emdeb", "patch.exposure.exposed")] == ["low"]
     assert "no repository of it has a patch" in did.row("emdeb")["why"]
     again = rig.run("--limit", "emdeb", **asked)
-    assert again.changed == {"emdeb": 0} and again.exposed == {"emdeb": "mitigated"}
+    assert again.changed == {"emdeb": 0} and again.exposed(OPEN) == {"emdeb": "mitigated"}
+
+
+def test_patched_in_rings_and_lifted_and_how_long_that_took(rig: Rig) -> None:
     rig.tracker({"status": "resolved", "fixed_version": SEC, "urgency": "low"})
-    mended = rig.run("--limit", "emdeb", **asked)
-    assert mended.exposed == {"emdeb": "patched"} and version(deb, "libupkeepdemo1") == SEC
-    assert mended.findings("emdeb", "patch.exposure.exposed") == [], "it would be open after it was mended"
-    assert deb.run(f"systemctl is-active {DAEMON}").stdout.strip() == "active", "as it was before"
+    deb = rig.fleet["emdeb"]
+    did = rig.run("-e", f"cve={CVE},{OPEN}", rc=4, emergency_patch_apply=True)
+    assert did.exposed(CVE) == {
+        "emdeb": "patched", "emdnf": "patched", "emsafe": "not_installed", "emgone": "not_known",
+    }, did.out  # fmt: skip
+    assert did.exposed(OPEN) == {"emdeb": "patched", "emdnf": "not_known", "emsafe": "patched", "emgone": "not_known"}
+    assert [version(deb, name) for name in ("upkeep-demo-sec", "libupkeepdemo1")] == [SEC, SEC]
+    assert deb.run(f"systemctl is-active {DAEMON}").stdout.strip() == "active", "as before it was mitigated"
     assert deb.run("ls /var/lib/upkeep/mitigations").stdout.strip() == ""
-
-
-def test_patched_in_rings_and_how_long_that_took(rig: Rig) -> None:
-    did = rig.run("-e", f"cve={CVE}", rc=4, emergency_patch_apply=True)
-    assert did.exposed == {"emdeb": "patched", "emdnf": "patched", "emsafe": "not_installed", "emgone": "not_known"}
-    assert version(rig.fleet["emdeb"], "upkeep-demo-sec") == SEC
+    assert did.exposures("emdeb", OPEN) == ["mitigated", "patched"]
     assert did.exposures("emdnf", CVE) == ["exposed", "patched"]
-    rows = [did.row(host) for host in ("emdeb", "emdnf")]
+    rows = [did.row(host, CVE) for host in ("emdeb", "emdnf")]
     assert all(0 < row["seconds_to_patch"] < 200 and row["plan"] for row in rows)
     assert rows[0]["patched_at"] < rows[1]["patched_at"], "one ring after the other"
+    # A finding would stay open though it was mended in the same run.
     assert all(not did.findings(host, "patch.exposure.exposed") for host in HOSTS)
+    with open_store(None, rig.folder / "home") as store:
+        for path in rig.results:
+            record_file(store, path, Policy(), now=time.time())
+        with store.database.read() as connection:
+            told = {one.host: one for one in exposures.about(connection, CVE)[0]}
+    assert {host: one.state for host, one in told.items()} == {
+        "emdeb": "patched", "emdnf": "patched", "emsafe": "not_installed", "emgone": "no_answer",
+    }  # fmt: skip
+    first = rig.first["emdeb"]
+    assert told["emdeb"].exposed_since == first and told["emdeb"].patched_at == rows[0]["patched_at"]
 
 
 def test_a_canary_that_fails_stops_the_rings_and_the_report_comes(rig: Rig) -> None:
@@ -161,7 +191,7 @@ def test_a_canary_that_fails_stops_the_rings_and_the_report_comes(rig: Rig) -> N
     asked = {"package": "upkeep-demo-dies", "version": NEW, "emergency_patch_apply": True}
     did = rig.run(rc=4, **asked)
     assert did.states == {"emdeb": "failed", "emdnf": "ok", "emsafe": "ok", "emgone": "unreachable"}, did.out
-    assert did.exposed["emdeb"] == did.exposed["emdnf"] == did.exposed["emsafe"] == "exposed"
+    assert set(did.exposed(f"upkeep-demo-dies={NEW}").values()) == {"exposed", "not_known"}
     assert "put back" in did.row("emdeb")["why"] and "its ring was not begun" in did.row("emdnf")["why"]
     assert "emergency_patch_max_failures" in did.row("emsafe")["why"]
     assert [version(rig.fleet[host], "upkeep-demo-dies") for host in HOSTS[:3]] == [OLD] * 3
