@@ -27,7 +27,7 @@ options:
         O(max_age_hours), or that was reverted to, is used up - it is removed, and a new one taken.
       - V(absent) removes all of that O(name), and what a revert kept.
       - V(reverted) puts each volume of the set back. Everything written to it since is gone from sight, logs and
-        databases included.
+        databases included. A set that is older than O(max_age_hours) is refused.
     type: str
     choices: [present, absent, reverted]
     default: present

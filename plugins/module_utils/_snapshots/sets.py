@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .model import Mark, is_ahead, is_old
+from .model import Mark, hours, is_ahead, is_old
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,7 @@ def decide(state: str, name: str, sets: Iterable[Set], volumes: Iterable[Volume]
     sets = list(sets)
     mine = [one for one in sets if one.mark.name == name]
     if state == "reverted":
-        return _revert(name, mine)
+        return _revert(name, mine, now, max_age)
     decision = Decision()
     for one in sets:
         if one.mark.name != name:
@@ -158,7 +158,7 @@ def decide(state: str, name: str, sets: Iterable[Set], volumes: Iterable[Volume]
     return decision
 
 
-def _revert(name: str, mine: list[Set]) -> Decision:
+def _revert(name: str, mine: list[Set], now: float, max_age: int) -> Decision:
     if not mine:
         return Decision(
             refused="there is no snapshot %s" % name, remedy="See those that there are: state absent, in check mode."
@@ -174,6 +174,11 @@ def _revert(name: str, mine: list[Set]) -> Decision:
         return Decision(
             refused="the snapshot %s is worth nothing: %s" % (name, newest.why()),
             remedy="Put the packages back instead (patch_rollback), or restore a backup.",
+        )
+    if newest.states == {TAKEN} and is_old(newest.mark, now, max_age):
+        return Decision(
+            refused="the snapshot %s is %s old, and older than max_age_hours" % (name, hours(newest.mark, now)),
+            remedy="All that was written since would be gone. To go back all the same: max_age_hours 0.",
         )
     return Decision(keep=newest)
 
