@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._findings import clean_line
 from .model import Mark, hours, is_ahead, is_old
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def shown(members: Iterable[Member], before: Iterable[Member] | None = None) -> 
     return "".join(
         sorted(
             "%s %s %s %s: %s\n"
-            % (one.backend, one.volume, one.mark.name,
+            % (one.backend, clean_line(one.volume, 200), one.mark.name,
                "at %d" % one.mark.created if known is None or (one.mark, one.volume) in known else "(new)",
                REVERTED if one.state == REVERTING else one.state)
             for one in members
