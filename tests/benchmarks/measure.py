@@ -48,10 +48,11 @@ class Contender:
 
 def measure(contender: Contender) -> Cost:
     """Run it once. Ends the benchmark when the command fails: the cost of a failure says nothing."""
+    words = list(contender.make())  # may prepare what the command works on: not its cost
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         child = subprocess.Popen(
-            list(contender.make()),
+            words,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

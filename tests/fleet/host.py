@@ -181,7 +181,7 @@ class Host:
         keeper = self.fleet.keeper
         if not keeper or not alive(keeper):
             raise FleetError(f"Fleet {self.fleet.name} is not up.")
-        run(["nsenter", "--target", str(keeper[0]), "--net", "ip", "link", "set", self.name, word])
+        run(["nsenter", "--target", str(keeper[0]), "--net", "ip", "link", "set", "dev", self.name, word])
 
     def hang(self, on: bool = True) -> None:
         """Stop every sshd: TCP connects and nothing answers. Off: they go on."""

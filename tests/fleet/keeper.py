@@ -59,8 +59,8 @@ def keep(home: Path, name: str) -> None:
     pids = [int(os.read(asked, 32)) for asked, _ in ready]
     cables = []
     for host, pid in zip(fleet.hosts, pids, strict=True):
-        cables.append(f"link add {host.name} type veth peer name eth0 netns {pid}")
-        cables.append(f"link set {host.name} master switch up")
+        cables.append(f"link add name {host.name} type veth peer name eth0 netns {pid}")
+        cables.append(f"link set dev {host.name} master switch up")
     run(["ip", "-batch", "-"], input="\n".join(cables) + "\n")
     for _, answer in ready:
         os.write(answer, b"go")

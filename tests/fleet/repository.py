@@ -155,6 +155,24 @@ def _render_dnf(source: Path, index: dict[str, str], into: Path, packages: list[
         info = Path(folder) / "updateinfo.xml"
         info.write_text(updateinfo([p for p in packages if p.advisory]))
         run(["modifyrepo_c", "--mdtype=updateinfo", info, into / "repodata"])
+        streams = Path(folder) / "modules.yaml"
+        streams.write_text(modules([p for p in packages if p.stream]))
+        run(["modifyrepo_c", "--mdtype=modules", streams, into / "repodata"])
+
+
+def modules(packages: list[Package]) -> str:
+    """The streams of these packages as modules.yaml: JSON is YAML."""
+    documents: list[dict[str, object]] = []
+    for name, stream in sorted({(p.name, p.stream) for p in packages}):
+        rpms = [f"{p.name}-0:{p.version}-1.el9.noarch" for p in packages if (p.name, p.stream) == (name, stream)]
+        data = {
+            "name": name, "stream": stream, "version": 1, "context": "fleet", "arch": "x86_64", "summary": name,
+            "description": name, "license": {"module": ["GPL-3.0-or-later"]}, "artifacts": {"rpms": rpms},
+        }  # fmt: skip
+        documents.append({"document": "modulemd", "version": 2, "data": data})
+    for name in sorted({p.name for p in packages}):
+        documents.append({"document": "modulemd-defaults", "version": 1, "data": {"module": name, "stream": "one"}})
+    return "".join(f"---\n{json.dumps(document)}\n...\n" for document in documents)
 
 
 def updateinfo(packages: list[Package]) -> str:

@@ -645,6 +645,24 @@ def test_dnf_nothing_but_the_plan_is_done(fleet: Fleet, dnf: Host) -> None:
     assert ready(dnf, plan, keep_old="wanted").get("patch.prepare.no_way_back")["severity"] == "low"
 
 
+def test_dnf_a_module_is_kept_to_its_stream(dnf: Host) -> None:
+    name = "upkeep-demo-stream"
+    dnf.run(f"dnf -y -q install {name}-1.0")  # of its default stream; 2.0 is in another one
+    try:
+        plan = planned(dnf, name)
+        assert [(p["from"], p["to"]) for p in plan["packages"]] == [(V1, "1.1-1.el9")]
+        refused = call(dnf, "prepare", plan=rpm_plan((name, V1, V2)))
+        assert "no repository offers it" in refused.get("patch.prepare.metadata_stale")["summary"], refused.told()
+        ready(dnf, plan)
+        did = call(dnf, "apply", plan=plan)
+        assert did.ok and rpm_versions(dnf, name) == ["1.1-1.el9"], did.told()
+        back = call(dnf, "rollback")
+        assert back.ok and rpm_versions(dnf, name) == [V1], back.told()
+        assert "one [d][e]" in dnf.run("dnf -q module list").stdout
+    finally:
+        dnf.run(f"rpm -e {name}; dnf -y -q module reset {name}")
+
+
 @pytest.mark.parametrize("how", ["module", "killed", "back"])
 def test_dnf_interrupted_in_the_middle_it_is_gone_on_with(dnf: Host, how: str) -> None:
     plan = rpm_plan(("upkeep-demo-slow", V1, V2), ("upkeep-demo", V1, V2))

@@ -197,12 +197,8 @@ def patch(fleet: Fleet, folder: Path) -> subprocess.CompletedProcess[str]:
         "os_patch_reboot_ok": True,
         "os_patch_health_wait": 60,
         "os_patch_probes": [{"name": "shop", "kind": "http", "url": "http://localhost:8080/health"}],
+        "os_patch_drains": [{"kind": "haproxy", "timeout": 60, "delegate_to": BALANCER, "become": True}],
     }
-    for word, state in (("drain", "drained"), ("undrain", "active")):
-        options = {"state": state, "server": "{{ inventory_hostname }}", "timeout": 60}
-        task = {"name": word, "upkeep.maintenance.traffic_drain": options, "delegate_to": BALANCER, "become": True}
-        given[f"os_patch_{word}_tasks"] = str(folder / f"{word}.json")
-        (folder / f"{word}.json").write_text(json.dumps([task]))
     (folder / "given.json").write_text(json.dumps(given))
     return subprocess.run(
         [

@@ -136,6 +136,7 @@ def _build_rpm(package: Package, into: Path) -> Path:
         *([f"BuildArch: {arch}"] if arch == "noarch" else []),
         *([f"Requires: {package.depends}"] if package.depends else []),
         *([f"Obsoletes: {package.obsoletes}"] if package.obsoletes else []),
+        *([f"ModularityLabel: {package.name}:{package.stream}:1:fleet"] if package.stream else []),
         "%description", "Made by the Upkeep test fleet.",
         "%install", "mkdir -p %{buildroot}", f"cp -a {root}/. %{{buildroot}}/",
         *(["%pre -p <lua>", package.before] if package.before else []),

@@ -17,6 +17,8 @@ V2_DATE = datetime(2025, 3, 1, 10, 0, tzinfo=UTC)
 SECURITY_DATE = datetime(2025, 3, 10, 10, 0, tzinfo=UTC)
 
 KERNEL = "9.9.9-upkeep"
+LISTENS = "/usr/bin/python3 -m http.server 7720 --bind 127.0.0.1 --directory /usr/share"
+SSHD = "etc/ssh/sshd_config.d/upkeep-demo.conf"
 
 REBOOT_REQUIRED = """\
 echo '*** System restart required ***' > /run/reboot-required
@@ -58,6 +60,7 @@ class Package:
     headers: str = ""  # further control fields
     changes: str = ""
     advisory: Advisory | None = None
+    stream: str = ""  # rpm: the module of its name has it in this stream; `one` is the default
 
     @property
     def key(self) -> str:
@@ -242,6 +245,42 @@ DEBS = [
         after=REBOOT_REQUIRED.format(name=f"linux-image-{KERNEL}"),
         changes="New upstream release (CVE-2025-10004).",
     ),
+    # Not installed anywhere to begin with: a test that wants one installs version 1.
+    _deb(
+        "upkeep-demo-deaf",
+        "1.0-1",
+        "v1",
+        "a service on port 7720 that its next version makes deaf",
+        files=_unit("upkeep-demo-deaf", LISTENS),
+        after=_service_after("upkeep-demo-deaf"),
+    ),
+    _deb(
+        "upkeep-demo-deaf",
+        "2.0-1",
+        "v2",
+        "its service lives, and listens no more",
+        on_request=True,
+        files=_unit("upkeep-demo-deaf", "/usr/bin/sleep infinity"),
+        after=_service_after("upkeep-demo-deaf"),
+    ),
+    _deb("upkeep-demo-wrong", "1.0-1", "v1", "its next version makes upkeep-demo answer 500"),
+    _deb(
+        "upkeep-demo-wrong",
+        "2.0-1",
+        "v2",
+        "makes upkeep-demo answer 500",
+        on_request=True,
+        files={"etc/upkeep-demo/fail": ""},
+    ),
+    _deb("upkeep-demo-sshd", "1.0-1", "v1", "a part of sshd's configuration", files={SSHD: "# nothing\n"}),
+    _deb(
+        "upkeep-demo-sshd",
+        "2.0-1",
+        "v2",
+        "sshd does not start any more",
+        on_request=True,
+        files={SSHD: "Nonsense yes\n"},
+    ),
 ]
 
 RPMS = [
@@ -368,6 +407,26 @@ RPMS = [
         changes="New kernel (CVE-2025-10004).",
         advisory=Advisory("UKSA-2025:0005", "security", "Moderate", ("CVE-2025-10004",)),
     ),
+    _rpm(
+        "upkeep-demo-deaf",
+        "1.0",
+        "v1",
+        "a service on port 7720 that its next version makes deaf",
+        files=_unit("upkeep-demo-deaf", LISTENS),
+        after=_lua_service_after("upkeep-demo-deaf"),
+    ),
+    _rpm(
+        "upkeep-demo-deaf",
+        "2.0",
+        "v2",
+        "its service lives, and listens no more",
+        on_request=True,
+        files=_unit("upkeep-demo-deaf", "/usr/bin/sleep infinity"),
+        after=_lua_service_after("upkeep-demo-deaf"),
+    ),
+    _rpm("upkeep-demo-stream", "1.0", "v1", "of a module, in its stream one", stream="one"),
+    _rpm("upkeep-demo-stream", "1.1", "v2", "of a module, in its stream one", on_request=True, stream="one"),
+    _rpm("upkeep-demo-stream", "2.0", "v2", "of a module, in its stream two", on_request=True, stream="two"),
 ]
 
 ALL = DEBS + RPMS
