@@ -122,6 +122,9 @@ class Harvest:
     def _unreachable(self, host: str, data: Mapping[str, Any]) -> Iterator[Record]:
         _task, _action, result = _origin(data)
         for record in _results.of_unreachable(host, _with_items(result)):
+            # Where that was ignored, a host may be silent several times: it is one and the same fault.
+            held = self._held.get(host, [])
+            held[:] = [one for one in held if one["finding"]["check"] != _results.HOST_UNREACHABLE]
             yield from self._hold(host, record)
 
     def _hold(self, host: str, record: Record) -> Iterator[Record]:

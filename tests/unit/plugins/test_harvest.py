@@ -91,6 +91,8 @@ def test_an_ignored_failure_is_none_but_what_the_module_said_stands() -> None:
 def test_unreachable_counts_only_when_the_host_stayed_away() -> None:
     gone = event("runner_on_unreachable", res={"msg": "no route", "unreachable": True})
     assert found(feed(gone, stats(dark={"web1": 1}))) == [("web1", "upkeep.host.unreachable", "web1")]
+    # Ignored at first, as a role does that goes on without it: one fault, told once.
+    assert found(feed(gone, gone, gone, stats(dark={"web1": 1}))) == [("web1", "upkeep.host.unreachable", "web1")]
     came_back = feed(gone, stats(ok={"web1": 2}))
     assert found(came_back) == []
     assert ("web1", "upkeep.host.unreachable", "web1") in covered(came_back)
