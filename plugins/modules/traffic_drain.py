@@ -251,6 +251,13 @@ left_alone:
   type: list
   elements: str
   sample: []
+undone:
+  description:
+    - Whether nothing that we did keeps the server out of the traffic any more, as was seen by reading again. It may be
+      so and have failed all the same, when the server is not up. False in check mode.
+  returned: when O(state=active)
+  type: bool
+  sample: true
 waited:
   description: Seconds that it waited.
   returned: always

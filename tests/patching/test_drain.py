@@ -155,6 +155,7 @@ def test_drained_and_taken_back(balancer: Balancer) -> None:
     assert call(balancer, "active", check=True)["changed"] and balancer.status("shop/web1") == "DRAIN"
     back = call(balancer, "active")
     assert back["ok"] and back["changed"] and {one["status"] for one in back["servers"]} == {"UP"}
+    assert back["undone"] is True and "undone" not in did
     assert back["coverage"] == [{"check": "patch.drain.left", "subject": "web1"}]
     assert not call(balancer, "active")["changed"]
 
@@ -196,6 +197,7 @@ def test_active_waits_for_the_check(balancer: Balancer) -> None:
     until("the check fails", lambda: "DOWN" in balancer.status("shop/web1"))
     told = call(balancer, "active", timeout=1)
     assert "not up after 1 s: shop/web1 is DOWN" in failed(told, "patch.drain.left"), told
+    assert told["undone"] is True, "it is not up, and not for us"
     balancer.servers[0] = Echo(port)
     back = call(balancer, "active")
     assert back["ok"] and not back["changed"] and back["findings"] == []
@@ -209,7 +211,8 @@ def test_what_is_not_there_is_named(balancer: Balancer, tmp_path: Path) -> None:
     assert "ermission denied" in failed(low) and not low["changed"], low
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead"))
-    assert "nobody listens" in failed(call(balancer, "active", socket=str(tmp_path / "dead")), "patch.drain.left")
+        gone = call(balancer, "active", socket=str(tmp_path / "dead"))
+    assert "nobody listens" in failed(gone, "patch.drain.left") and gone["undone"] is False
 
 
 def test_by_ansible(balancer: Balancer) -> None:

@@ -101,6 +101,12 @@ def test_what_is_on_its_way_is_waited_for(pool: Pool) -> None:
     pool.set(5)
     late = pool.call("active", timeout=0)
     assert "not ready after 0 s" in failed(late, "patch.drain.left")["summary"] and not late["changed"]
+    assert late["undone"] is True
+    pool.set(0)
+    pool.program("undrain", "true")
+    late = pool.call("active", timeout=0)
+    assert failed(late, "patch.drain.left") and late["undone"] is False
+    pool.program("undrain", 'echo undrain "$@" >> ran; echo 3 > state')
     pool.set(4)
     assert pool.call("active")["changed"] and pool.ran[-1] == "undrain $HOME", "a drain in the middle is taken back"
 

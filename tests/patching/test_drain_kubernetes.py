@@ -178,7 +178,7 @@ def test_active_waits_until_the_node_is_ready(site: Site) -> None:
     cluster.nodes["node1"]["status"]["conditions"][1]["status"] = "Unknown"
     late = site.call("active", timeout=0)
     assert "not ready for pods after 0 s: node1 is NotReady" in failed(late, "patch.drain.left")["summary"]
-    assert late["changed"] and not cluster.cordoned("node1"), "it is uncordoned all the same"
+    assert late["changed"] and not cluster.cordoned("node1") and late["undone"], "it is uncordoned all the same"
 
     def rise() -> None:
         cluster.nodes["node1"]["status"]["conditions"][1]["status"] = "True"

@@ -111,7 +111,7 @@ def test_it_is_refused_when_paused_or_when_nobody_can_take_over(patronis: Patron
     assert "nobody can take the lead" in failed(told)["summary"] and not told["changed"], told
     late = call(urls, "active", server="pg2", timeout=1)
     assert "not back after 1 s: pg2 is" in failed(late, "patch.drain.left")["summary"]
-    assert late["servers"][0]["state"] == "down"
+    assert late["servers"][0]["state"] == "down" and late["undone"] is True
     starter = threading.Timer(1.0, patronis.member, ["pg2"])
     starter.start()
     back = call(urls, "active", server="pg2")

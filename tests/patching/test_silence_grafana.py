@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Upkeep contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Regions on the graphs of Grafana, against a stand-in that does what the reference of its API says: Debian has none."""
+"""Regions on the graphs of Grafana, against a stand-in that does what its API's reference says: Debian has none."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ LEFT = "patch.drain.left"
 def drain(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Drain a server or take it back, by options that :func:`errors_of` lets pass.
 
-    The result has ``ok``, ``msg``, ``changed``, ``servers``, ``left_alone``, ``waited`` (seconds), ``diff``, and the
-    contract's lists. What failed is a finding, not an exception.
+    The result has ``ok``, ``msg``, ``changed``, ``servers``, ``left_alone``, ``waited`` (seconds), ``diff``, for state
+    active ``undone``, and the contract's lists. What failed is a finding, not an exception.
     """
     review = Review("patch")
     drained = options["state"] == "drained"
@@ -37,6 +37,8 @@ def drain(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         "ok": True, "msg": "", "changed": False, "servers": [], "left_alone": [], "waited": 0.0,
         "diff": {"before": "", "after": ""},
     }  # fmt: skip
+    if not drained:
+        told["undone"] = False
     drainer: Drainer = _KINDS[options["kind"]](options)
     done: list[str] = []
     try:

@@ -13,6 +13,8 @@ from .outcome import TimeIsOver
 
 _POLL = 0.5
 """Seconds between looks at what is waited for."""
+_KEPT_OUT = ("drained", "draining")
+"""The states of a server that we keep out of the traffic, whatever the kind."""
 
 
 class Look(NamedTuple):
@@ -62,6 +64,8 @@ def wait_for(drainer: Drainer, timeout: int, told: dict[str, Any]) -> None:
         now = drainer.left(timeout - (time.monotonic() - began))
         waited = time.monotonic() - began
         told.update(waited=round(waited, 1), servers=now.servers)
+        if "undone" in told:
+            told["undone"] = not any(one["state"] in _KEPT_OUT for one in now.servers)
         if not now.left:
             return
         if waited >= timeout:

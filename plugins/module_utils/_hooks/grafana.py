@@ -40,7 +40,7 @@ class Grafana:
         return frozenset({("dashboard", self._options["dashboard"] or ""), ("panel", self._options["panel"])})
 
     def text(self, scope: Scope) -> str:
-        of = dict(scope)
+        of: dict[str, Any] = dict(scope)
         if not of["dashboard"]:
             return "annotation"
         return "annotation of dashboard %s%s" % (of["dashboard"], ", panel %d" % of["panel"] if of["panel"] else "")

@@ -54,7 +54,8 @@ def test_where_there_are_synchronous_standbys_only_they_do() -> None:
 def test_who_may_not_is_named_with_the_reason() -> None:
     bad = [
         replica("pg2", 1001), replica("pg3", "unknown"), replica("pg4", state="stopped"),
-        replica("pg5", nofailover=True), replica("pg6", failover_priority=0), {"name": "pg7", "role": "replica", "state": "starting"},
+        replica("pg5", nofailover=True), replica("pg6", failover_priority=0),
+        {"name": "pg7", "role": "replica", "state": "starting"},
     ]  # fmt: skip
     good, why = candidates(cluster(*bad), 1000)
     assert good == [] and len(why) == 6
