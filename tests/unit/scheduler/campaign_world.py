@@ -19,11 +19,13 @@ from upkeep.campaign.model import (
     DRAIN,
     PAUSED,
     QUARANTINED,
+    RELEASE,
     RELEASED,
     RUNNING,
     SNAPSHOT,
     STOPPED,
     Campaign,
+    Held,
     Host,
     Spec,
 )
@@ -67,7 +69,8 @@ class World:
     steps: list[tuple[float, str, tuple[str, ...]]] = field(default_factory=list)
     watched: dict[int, float] = field(default_factory=dict)
     """When the gate behind a ring was last passed."""
-    forgiven_at_end: int = 0
+    other: World | None = None
+    """Another campaign over the same hosts."""
 
     def turn(self) -> deciding.Decision:
         """One look: decide, keep, carry out, keep; broken off anywhere."""
@@ -75,7 +78,7 @@ class World:
         if self.random.random() < self.chances.frozen and self.campaign.hosts:
             self.frozen[self.random.choice(self.campaign.hosts).name] = self.now + self.random.uniform(10, 5000)
         self.frozen = {host: until for host, until in self.frozen.items() if until > self.now}
-        decision = deciding.decide(self.campaign, self.now, self._ahead(), self.frozen)
+        decision = deciding.decide(self.campaign, self.now, self._ahead(), self.frozen, self.held())
         if isinstance(decision, deciding.Become):
             if not self._crashes():
                 assert decision.campaign != self.campaign, f"it goes round in a circle: {decision.why}"
@@ -87,6 +90,16 @@ class World:
             assert decision.until > self.now, f"it waits for what has passed: {decision.why}"
             self.now = decision.until
         return decision
+
+    def held(self) -> dict[str, Held]:
+        """What the other campaign has, as store/campaigns.py tells it."""
+        hosts = self.other.campaign.hosts if self.other is not None else ()
+        kept = {
+            host.name: host.state == QUARANTINED for host in hosts if DRAIN in host.undo or host.state == QUARANTINED
+        }
+        kept = {name: stuck for name, stuck in kept.items() if any(one.name == name and one.undo for one in hosts)}
+        kept |= {host.name: False for host in hosts if host.at_work or host.way == RELEASE}
+        return {name: Held(f"{name} is held", stuck) for name, stuck in kept.items()}
 
     def _ahead(self) -> list[tuple[float, float]]:
         return [span for span in self.spans if span[1] > self.now][:5]
@@ -199,6 +212,7 @@ class World:
         assert len(run.hosts) <= spec.rings[run.ring].batch.at_least_one(len(of_ring))
         clusters = [host.cluster for host in hosts if host.cluster is not None]
         assert len(clusters) == len(set(clusters)), "two of a cluster at once"
+        assert not set(run.hosts) & set(self.held()), "another campaign has it"
         for host in hosts:
             assert host.ring == run.ring and host.batch is None and host.name not in self.frozen
             for mate in campaign.hosts:

@@ -152,3 +152,33 @@ def test_at_any_moment_an_end_brings_all_hosts_at_work_to_theirs(
     assert len(world.begun) == begun, "another batch began"
     assert all(host.settled or host.batch is None for host in world.campaign.hosts)
     assert RELEASED not in {host.state for host in world.campaign.hosts}
+
+
+@settings(deadline=None, max_examples=150)
+@given(campaigns(), campaigns(), chances, st.integers(0, 2**32))
+def test_two_campaigns_never_have_the_same_host(one: Campaign, two: Campaign, chances: Chances, seed: int) -> None:
+    random = Random(seed)
+    first, second = World(one, random, chances), World(two, random, chances)
+    first.other, second.other = second, first
+    for _ in range(200):
+        world = random.choice((first, second))
+        world.now = max(first.now, second.now)
+        if random.random() < 0.5:
+            world.turn()
+        else:  # as far as it goes without a wait
+            while not isinstance(world.turn(), deciding.Wait):
+                pass
+        at_work = [{host.name for host in world.campaign.hosts if host.at_work} for world in (first, second)]
+        assert not at_work[0] & at_work[1]
+    # Neither waits for the other for ever: what is held is let go, unless a person must look.
+    for world in (first, second) * 3:
+        world.now = max(first.now, second.now)
+        world.chances, world.frozen = Chances(), {}
+        for _ in range(500):
+            decision = world.turn()
+            if isinstance(decision, deciding.Wait) and world.campaign.state in (PAUSED, STOPPED):
+                world.campaign = learn.resumed(world.campaign)
+    for world in (first, second):
+        dead = {host.name for host in world.campaign.hosts if host.name in world.dead}
+        free = [host for host in world.campaign.hosts if host.name not in dead | set(world.held())]
+        assert not any(host.at_work for host in free)
