@@ -94,12 +94,13 @@ class World:
     def held(self) -> dict[str, Held]:
         """What the other campaign has, as store/campaigns.py tells it."""
         hosts = self.other.campaign.hosts if self.other is not None else ()
-        kept = {
-            host.name: host.state == QUARANTINED for host in hosts if DRAIN in host.undo or host.state == QUARANTINED
-        }
-        kept = {name: stuck for name, stuck in kept.items() if any(one.name == name and one.undo for one in hosts)}
-        kept |= {host.name: False for host in hosts if host.at_work or host.way == RELEASE}
-        return {name: Held(f"{name} is held", stuck) for name, stuck in kept.items()}
+        found = {}
+        for host in hosts:
+            if host.at_work or host.way == RELEASE:
+                found[host.name] = Held(f"{host.name} is at work")
+            elif DRAIN in host.undo or (host.state == QUARANTINED and host.undo):
+                found[host.name] = Held(f"{host.name} is out", host.state == QUARANTINED and not host.lost)
+        return found
 
     def _ahead(self) -> list[tuple[float, float]]:
         return [span for span in self.spans if span[1] > self.now][:5]

@@ -154,13 +154,13 @@ def test_at_any_moment_an_end_brings_all_hosts_at_work_to_theirs(
     assert RELEASED not in {host.state for host in world.campaign.hosts}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(campaigns(), campaigns(), chances, st.integers(0, 2**32))
 def test_two_campaigns_never_have_the_same_host(one: Campaign, two: Campaign, chances: Chances, seed: int) -> None:
     random = Random(seed)
     first, second = World(one, random, chances), World(two, random, chances)
     first.other, second.other = second, first
-    for _ in range(200):
+    for _ in range(120):
         world = random.choice((first, second))
         world.now = max(first.now, second.now)
         if random.random() < 0.5:
