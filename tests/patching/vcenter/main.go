@@ -56,7 +56,7 @@ type machine struct {
 	Consolidate  *bool   `json:"consolidate"`  // removing a snapshot leaves disks to consolidate
 	Disk         string  `json:"disk"`         // what is written on it
 	Milliseconds *int    `json:"milliseconds"` // that a task takes
-	Create       *string `json:"create"`       // "", "hang", or a fault: "NoDiskSpace", "FilesystemQuiesceFault", …
+	Create       *string `json:"create"`       // "", "hang", "held" (until told otherwise), or a fault: "NoDiskSpace", "FilesystemQuiesceFault", …
 	Quiesce      *string `json:"quiesce"`      // "", "dropped", or the fault of a snapshot that is to be quiesced
 	Remove       *string `json:"remove"`       // "", "hang", "ignored", or a fault
 	Revert       *string `json:"revert"`       // likewise
@@ -141,12 +141,21 @@ func begin(vm *simulator.VirtualMachine, name string, how string, do func() (typ
 			return
 		case <-time.After(time.Duration(b.milliseconds) * time.Millisecond):
 		}
+		for how == "held" && held(b) {
+			time.Sleep(20 * time.Millisecond)
+		}
 		var result types.AnyType
 		var failed types.BaseMethodFault
 		simulator.Map.WithLock(vm, func() { result, failed = do() })
 		end(inner, result, failed)
 	}()
 	return inner.Self
+}
+
+func held(b *behaviour) bool {
+	mutex.Lock()
+	defer mutex.Unlock()
+	return b.create == "held"
 }
 
 func end(task *simulator.Task, result types.AnyType, failed types.BaseMethodFault) {
