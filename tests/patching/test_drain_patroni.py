@@ -210,6 +210,35 @@ def test_a_leader_counts_once_it_is_promoted() -> None:
         assert told["ok"] and told["waited"] >= 1.5 and len(states) == 1, "neither without a leader nor before"
 
 
+def test_who_lost_the_lead_in_the_meantime_takes_it_from_nobody() -> None:
+    moved = [{**LEADER, "role": "replica", "lag": 0}, {**REPLICA, "role": "leader", "timeline": 4}]
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(handler.command)
+        says(200, told_by(*((LEADER, REPLICA) if len(asked) == 1 else moved)))(handler)
+
+    asked: list[str] = []
+    with serving(answer) as server:
+        told = call([server.url], "drained")
+        assert told["ok"] and not told["changed"] and "POST" not in asked
+
+
+def test_a_cluster_that_does_not_answer_for_a_while_may_come_back() -> None:
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        if 1 < len(asked) < 4:
+            says(503, "starting")(handler)
+        else:
+            says(200, told_by(LEADER, REPLICA))(handler)
+
+    asked: list[str] = []
+    with serving(answer) as server:
+        assert call([server.url], "active", server="pg2")["ok"] and len(asked) >= 4
+        asked.clear()
+        late = call([server.url], "active", server="pg2", timeout=0)
+        assert "not known to be back after 0 s" in failed(late, "patch.drain.left")["summary"]
+
+
 def test_who_does_not_stream_is_not_back() -> None:
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
         follower = {"application_name": "pg2", "state": streams[0]}

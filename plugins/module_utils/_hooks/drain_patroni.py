@@ -52,34 +52,48 @@ class Patroni:
 
     def carry_out(self, done: list[str]) -> None:
         self._done = done
-        if self._drained:
-            self._switch(self._cluster(), self._candidate)
-        # Back, it goes once this member follows closely, which left() sees.
+        if not self._drained:
+            return  # The lead goes back once this member follows closely, which left() sees.
+        cluster = self._cluster()
+        if cluster.leader is not None and cluster.leader.name == self._name:
+            self._switch(cluster, self._candidate)
 
     def left(self, seconds: float) -> Open:
-        cluster = self._cluster()
-        member, leader = self._member(cluster), cluster.leader
         if self._drained:
-            what = "" if leader is not None and leader.name != self._name else self._name + " leads"
-            if leader is None:
-                what = "nobody leads"
-            elif not what and not (leader.up and leader.timeline > self._timeline):
-                what = "%s leads and is not promoted yet (%s)" % (leader.name, leader.state)
+            cluster = self._cluster()
             remedy = "See patronictl list and Patroni's log on the members, before anything is done to this one."
-            return Open(self._told(cluster), [what] if what else [], "not switched over", remedy)
+            return Open(self._told(cluster), self._not_drained(cluster), "not switched over", remedy)
         remedy = "See patronictl list, and the logs of Patroni and PostgreSQL on it."
+        try:
+            cluster = self._cluster()
+        except Failed as failed:  # While a host comes back, that is so for a while.
+            return Open(self._told(None), [failed.what], "not known to be back", remedy)
+        return Open(self._told(cluster), self._not_back(cluster), "not back", remedy)
+
+    def _not_drained(self, cluster: Cluster) -> list[str]:
+        leader = cluster.leader
+        self._member(cluster)
+        if leader is None:
+            return ["nobody leads"]
+        if leader.name == self._name:
+            return ["%s leads" % self._name]
+        if not leader.up or leader.timeline <= self._timeline:
+            return ["%s leads and is not promoted yet (%s)" % (leader.name, leader.state)]
+        return []
+
+    def _not_back(self, cluster: Cluster) -> list[str]:
+        member = self._member(cluster)
         if member is None:
-            return Open(self._told(cluster), ["%s is not in the cluster" % self._name], "not back", remedy)
+            return ["%s is not in the cluster" % self._name]
         if member.leads:
-            what = "" if member.up and member.timeline > self._timeline else "%s is not promoted yet" % self._name
-            return Open(self._told(cluster), [what] if what else [], "not back", remedy)
+            return [] if member.up and member.timeline > self._timeline else ["%s is not promoted yet" % self._name]
         what = behind(member, self._options["max_lag"]) or self._does_not_stream(cluster, member)
-        if not what and self._options["switch_back"]:
-            good, why = candidates(cluster, self._options["max_lag"])
-            what = "; ".join(["%s does not lead" % self._name, *(one for one in why if self._name in one.split())])
-            if self._name in good and not self._timeline:
-                self._switch(cluster, self._name)
-        return Open(self._told(cluster), [what] if what else [], "not back", remedy)
+        if what or not self._options["switch_back"]:
+            return [what] if what else []
+        good, why = candidates(cluster, self._options["max_lag"])
+        if self._name in good and not self._timeline:
+            self._switch(cluster, self._name)
+        return ["%s does not lead" % self._name, *(one for one in why if self._name in one.split())]
 
     # -- how
 
@@ -147,14 +161,14 @@ class Patroni:
             raise Failed(what, "Give server as patronictl list names it.")
         return member
 
-    def _told(self, cluster: Cluster) -> list[dict[str, Any]]:
-        member = cluster.member(self._name)
+    def _told(self, cluster: Cluster | None) -> list[dict[str, Any]]:
+        scope, member = (cluster.scope, cluster.member(self._name)) if cluster else ("", None)
         status = "%s %s" % (member.role, member.state) if member else "not in the cluster"
         if member is None or not member.up:
             state = "down"
         else:
             state = "drained" if self._drained and not member.leads else "ready"
-        return [{"backend": cluster.scope, "server": self._name, "status": status, "state": state, "sessions": 0}]
+        return [{"backend": scope, "server": self._name, "status": status, "state": state, "sessions": 0}]
 
     def _shown(self, cluster: Cluster) -> str:
         leader = cluster.leader
