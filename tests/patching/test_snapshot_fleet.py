@@ -435,6 +435,11 @@ def test_no_room_and_no_trust(host: Host) -> None:
 
 def test_a_set_over_two_filesystems(host: Host) -> None:
     device = attach(host, "vdc", "/mnt/other", "128M")
+    # One that can only be read forbids nothing on another one.
+    host.run("mount -o remount,ro /mnt/other")
+    good(call(host, "present", volumes=[DEMO]), True)
+    good(call(host, "absent"), True)
+    host.run("mount -o remount,rw /mnt/other")
     host.run(
         "btrfs -q subvolume create /mnt/other/@srv && mkdir -p /srv/data && echo 1 > /mnt/other/@srv/file;"
         f" mount -o noatime,subvol=@srv {device} /srv/data"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -500,7 +501,11 @@ def _libc() -> ctypes.CDLL:
 
 def _exchange(one: str, other: str) -> None:
     """Swap two names in one step, so that there is no moment without either. Raises OSError."""
-    code = _libc().renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    try:
+        rename = _libc().renameat2
+    except AttributeError:
+        raise OSError(errno.ENOSYS, "glibc 2.28 or newer is needed to swap subvolumes", other) from None
+    code = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
     if code != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), other)
 
@@ -515,11 +520,12 @@ def _top(host: Host, mount: Mount, timeout: float) -> Iterator[str]:
         if libc.unshare(_CLONE_NEWNS) != 0:
             raise OSError(ctypes.get_errno(), "cannot have mounts of its own: " + os.strerror(ctypes.get_errno()))
         try:
+            how = "subvolid=5" + (",ro" if "ro" in mount.super_options else "")
             folder = "/run" if os.path.isdir("/run") else tempfile.gettempdir()
             for argv in (
                 ["mount", "--make-rprivate", "/"],
                 ["mount", "-t", "tmpfs", "-o", "mode=0700,size=64k", "upkeep", folder],
-                ["mount", "-t", "btrfs", "-o", "subvolid=5", mount.source, os.path.join(folder, "top")],
+                ["mount", "-t", "btrfs", "-o", how, mount.source, os.path.join(folder, "top")],
             ):
                 if argv[-1].endswith("/top"):
                     os.mkdir(argv[-1], 0o700)
