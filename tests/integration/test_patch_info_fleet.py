@@ -27,6 +27,8 @@ from tests.fleet.fixture import Factory
 from tests.fleet.fleets import Fleet
 from tests.fleet.host import Host
 
+from .upkeep_command import Upkeep
+
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +113,31 @@ def dnf(fleet: Fleet) -> Iterator[Host]:
     fleet.repo.up()
 
 
+def patches(seen: Seen) -> dict[str, Any]:
+    """What is told for the history of the host's patches."""
+    (state,) = seen.result["states"]
+    data: dict[str, Any] = state["data"]
+    return data
+
+
+@pytest.fixture(scope="module")
+def upkeep(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Upkeep:
+    """The command, with a policy that gives patches a tenth of a second."""
+    made = Upkeep(tmp_path_factory.mktemp("upkeep"))
+    policy = "compliance:\n  days: {critical: 0.000001, high: 0.000001}\n  leave_out: {hosts: deb1}\n"
+    (made.home / "upkeep.yml").write_text(f"inventory: {fleet.ansible_inventory}\n{policy}")
+    return made
+
+
+def weekly(upkeep: Upkeep, host: str) -> dict[str, Any]:
+    """The host after a weekly run, as the compliance tells it."""
+    run = upkeep.json("run", "weekly", "--limit", host)
+    assert run["run"]["state"] == "finished", run["run"]
+    document = upkeep.json("compliance")
+    (found,) = [one for one in document["hosts"] if one["name"] == host]
+    return {**found, "took": document["took"], "went": document["went"]}
+
+
 def run_remedy(host: Host, finding: dict[str, Any]) -> None:
     """What a person would paste, with yes to every question."""
     yes = finding["remedy"].replace("dnf ", "dnf -y -q ").replace("apt-get install", "apt-get -y -q install")
@@ -180,7 +207,15 @@ def test_apt_the_remedies_mend_and_the_service_with_the_old_library_is_found(deb
     assert finding["remedy"] == "systemctl restart upkeep-demo.service"
     assert "libupkeepdemo.so.1" in finding["evidence"][0]
     run_remedy(deb, finding)
+    told = patches(before)
+    assert [one["name"] for one in told["pending"] if one["security"]] == ["libupkeepdemo1", "upkeep-demo-sec"]
     seen = look(deb)
+    told = patches(seen)
+    assert (told["verdict"], told["pending"], told["release"]) == ("compliant", [], "debian:12")
+    came = {one["name"]: one for one in told["changed"]}
+    assert came["upkeep-demo-sec"]["version"] == "1.0-1+deb12u1"
+    assert time.time() - 120 < came["upkeep-demo-sec"]["at"] < time.time() + 5, "when dpkg brought it"
+    assert {"upkeep-demo-sec", "passwd", "apt"} <= set(told["names"])
     assert seen.verdict == "compliant" and seen.covers("patch.services.outdated")
     assert seen.result["last_upgrade"] > seen.result["booted"]
 
@@ -409,6 +444,24 @@ def test_dnf_versionlock_and_exclude(dnf: Host) -> None:
     assert names == ["upkeep-demo", "upkeep-demo-conf"]
     dnf.run("cp /root/dnf.conf /etc/dnf/dnf.conf; dnf -q -C versionlock clear")
     assert "patch.packages.held" not in {check for check, _s, _v in look(dnf).identities()}
+
+
+def test_a_weekly_run_says_who_lacks_what_and_a_later_one_how_it_came(dnf: Host, upkeep: Upkeep) -> None:
+    before = weekly(upkeep, "dnf1")
+    assert before["state"] == "overdue"
+    assert [(one["name"], one["severity"], one["cves"]) for one in before["missing"]] == [
+        ("libupkeepdemo", "critical", ["CVE-2025-10002", "CVE-2025-10003"]),
+        ("upkeep-demo-sec", "high", ["CVE-2025-10001"]),
+    ]
+    assert "patch.compliance.overdue" in upkeep.open_tickets()
+    dnf.run("dnf -y -q upgrade upkeep-demo-sec")
+    between = weekly(upkeep, "dnf1")
+    assert [one["name"] for one in between["missing"]] == ["libupkeepdemo"]
+    assert between["missing"][0]["since"] == before["missing"][0]["since"]
+    assert between["went"] == {"patched": 1}
+    (all_of_them, high) = between["took"]
+    assert (high["severity"], high["patched"], all_of_them["late"]) == ("high", 1, 1)
+    assert "patch.compliance.overdue" in upkeep.open_tickets()
 
 
 def test_dnf_the_remedies_mend_and_the_service_with_the_old_library_is_found(dnf: Host) -> None:
