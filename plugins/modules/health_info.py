@@ -47,8 +47,8 @@ options:
         required: true
         choices: [http, tcp, tls, sql, command]
       unit:
-        description: The unit that it is about. A failing probe is evidence of a unit that is lost. Ports of this host are
-          known by themselves.
+        description: The unit that it is about, of which a failing probe is evidence when that is lost. Ports of this
+          host are known by themselves.
         type: str
         default: ""
       timeout:
