@@ -383,6 +383,12 @@ def test_what_lies_below_comes_along(host: Host) -> None:
     did = good(call(host, "present", volumes=[DEMO]), True)
     assert [one["path"] for one in did.result["not_included"]] == [f"{DEMO}/a/b/deep", f"{DEMO}/machines"]
     assert did.checks() == [("patch.snapshot.unsupported", DEMO, "info")]
+    # A name that looks like another line of what btrfs lists, about a folder that is no subvolume.
+    where = did.result["snapshots"][0]["where"].lstrip("/")
+    forged = f"{DEMO}/x\nID 9 gen 1 top level 5 path {where}.replaced"
+    host.run(
+        ["sh", "-c", 'mkdir -p "$1" "$2" && btrfs -q subvolume create "$1/victim"', "sh", forged, f"{DEMO}/victim"]
+    )
     # Where the snapshot has a link that leads out, somebody now has a folder with a subvolume: it must not follow.
     host.run(
         f"rm {DEMO}/link; mkdir {DEMO}/link; btrfs -q subvolume create {DEMO}/link/evil; echo bad > {DEMO}/version;"

@@ -47,6 +47,8 @@ FOLDER = ".upkeep-snapshots"
 _CLONE_NEWNS = 0x00020000
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+_ROOT_INODE = 256
+"""The number of a subvolume's root folder (BTRFS_FIRST_FREE_OBJECTID)."""
 _NOTE_LIMIT = 64 * 1024
 _NOTE = ("path", "volume", "mode", "source", "options")
 """What is noted of a subvolume: its path, where and how it was mounted, and how the next mount finds it."""
@@ -290,9 +292,10 @@ class Btrfs:
         """The subvolumes in a subvolume that can come along: where they are in it. See :meth:`_bring`."""
         base = path[path.index("/" + FOLDER + "/") + 1 :]
         top = path[: -len(base)]
-        found = [one[len(base) + 1 :] for one in children_of(self._run(["btrfs", "subvolume", "list", "-o", path]))
-                 if one.startswith(base + "/")]  # fmt: skip
-        return [one for one in found if _has_place(os.path.join(top, name), one)]
+        told = children_of(self._run(["btrfs", "subvolume", "list", "-o", path]))
+        # Users name subvolumes, and a name may hold a line feed and what looks like another line.
+        found = {one[len(base) + 1 :] for one in told if one.startswith(base + "/")}
+        return sorted(one for one in found if _is_subvolume(path, one) and _has_place(os.path.join(top, name), one))
 
     def _bring(self, top: str, old: str, new: str, name: str) -> bool:
         """Move the subvolumes that lie in the old tree to where they were in the new one: whether there were any.
@@ -371,7 +374,7 @@ def _info(path: str) -> Info | None:
     except OSError:
         return None
     try:
-        if os.fstat(descriptor).st_ino != 256:  # the first number in a subvolume is that of its root
+        if os.fstat(descriptor).st_ino != _ROOT_INODE:
             return None
         data = bytearray(INFO_BYTES)
         fcntl.ioctl(descriptor, GET_SUBVOL_INFO, data)
@@ -451,11 +454,25 @@ def _folder(base: str, path: str) -> int:
         if part in ("", "."):
             continue
         try:
+            if part == "..":
+                raise OSError(errno.EINVAL, "a path below a folder does not lead out of it", path)
             step = os.open(part, flags, dir_fd=descriptor)
         finally:
             os.close(descriptor)
         descriptor = step
     return descriptor
+
+
+def _is_subvolume(base: str, path: str) -> bool:
+    """Whether there is a subvolume at a path in a tree, by no link."""
+    try:
+        found = _folder(base, path)
+    except OSError:
+        return False
+    try:
+        return os.fstat(found).st_ino == _ROOT_INODE
+    finally:
+        os.close(found)
 
 
 def _has_place(base: str, path: str) -> bool:
