@@ -9,7 +9,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .._patching import gather_system, judge
-from .._findings import Review
 from . import order
 
 if TYPE_CHECKING:
@@ -187,13 +186,11 @@ def journal_of(host: Host, unit: str, lines: int = 8) -> list[str]:
 
 def reboot_reasons(system: System, known: Managed, units: Sequence[str], now: float) -> list[str]:
     """Why a reboot is due, as patch_info judges it, and the units that nothing else brings to the new code. Pure."""
-    judgement = judge.Judgement(Review("patch"), known, system, {"kernel_in_container": False}, now)
-    for check in ("patch.kernel.outdated", "patch.reboot.required"):
-        with judgement.review.check(check):
-            judge.SYSTEM_CHECKS[check](judgement)
-    told = " ".join(judgement.reboot_reasons)
-    more = ["%s runs replaced code, and is not restarted under a running system" % u for u in units if u not in told]
-    return judgement.reboot_reasons + more
+    reasons = judge.reboot_is_due(known, system, now)
+    told = " ".join(reasons)
+    return reasons + [
+        "%s runs replaced code, and is not restarted under a running system" % u for u in units if u not in told
+    ]
 
 
 def worded(services: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -32,6 +32,13 @@ MAPS_LIMIT = 4 * 1024 * 1024
 
 def gather(host: Host) -> System:
     """Everything that needs no package manager."""
+    known = gather_boot(host)
+    _processes(host, known)
+    return known
+
+
+def gather_boot(host: Host) -> System:
+    """The same without a look at processes: what is booted, and what asks for a reboot."""
     known = System()
     known.os_release = os_release(host)
     name = known.os_release.get("ID", "")
@@ -49,7 +56,6 @@ def gather(host: Host) -> System:
     known.installed_kernels = [
         name for name in kernels if not name.startswith("0-rescue") and not name.endswith(".old")
     ]
-    _processes(host, known)
     return known
 
 

@@ -22,14 +22,13 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
-from .._findings import CannotCheck, NotApplicable
+from .._findings import CannotCheck, NotApplicable, Review
 from .release import support
 from .versions import compare_deb, deb_key, rpm_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .._findings import Review
     from .model import Hold, Managed, Problem, Process, Repository, System, Update
 
 FACTS_ITEMS = 60
@@ -560,6 +559,15 @@ def _kernel(j: Judgement) -> None:
             "systemctl reboot",
             {"running": running, "newest": newest, "installed": sorted(kernels)[:FACTS_ITEMS]},
         )
+
+
+def reboot_is_due(known: Managed, system: System, now: float) -> list[str]:
+    """Why a reboot is due on a host as it stands; none when it is not."""
+    judgement = Judgement(Review("patch"), known, system, {"kernel_in_container": False}, now)
+    for check in ("patch.kernel.outdated", "patch.reboot.required"):
+        with judgement.review.check(check):
+            SYSTEM_CHECKS[check](judgement)
+    return judgement.reboot_reasons
 
 
 def flag_is_stale(j: Judgement) -> str:

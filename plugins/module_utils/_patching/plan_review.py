@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._findings import CannotCheck, Review, plain
 from .._host import AS_ROOT
 from . import gather_system, mitigation_work, mitigations, plan_effects, plan_exposure, plan_model, plan_seconds
-from .judge import MANAGER_CHECKS, Judgement, count
+from .judge import MANAGER_CHECKS, Judgement, count, reboot_is_due
 from .model import System
 from .plan_select import Selection, left_out, select, urgency
 from .review import pick_manager
@@ -263,6 +263,8 @@ class _Work:
         notifier = self.host.exists("/usr/share/update-notifier/notify-reboot-required")
         kernel = self.system.running_kernel
         reboot = plan_effects.reboot_reasons(resolved, running, self.known.manager, kernel, notifier)
+        # One that is due already comes with it, or is all that there is to do.
+        reboot += reboot_is_due(self.known, gather_system.gather_boot(self.host), self.host.now())
         download = sum(package["download_bytes"] or 0 for package in packages)
         kernels = sum(plan_effects.is_new_kernel(change, self.known.manager, kernel) for change in resolved.changes)
         seconds = plan_seconds.estimate(len(packages), download, kernels, bool(reboot), _journals(self.host))
