@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.drain import drain
+from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.drain_haproxy import HAProxy
 from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.drain_options import SPEC, errors_of
 
 pytestmark = pytest.mark.timeout(120)
@@ -179,6 +180,24 @@ def test_the_last_server_is_not_drained(balancer: Balancer) -> None:
     assert balancer.status("api/web1") == "UP", "nothing is done at all"
     assert call(balancer, "drained", backends=["api"])["changed"] and balancer.status("shop/web1") == "UP"
     assert call(balancer, "drained", allow_last=True)["ok"] and balancer.status("shop/web1") == "DRAIN"
+
+
+def test_two_at_the_same_moment_leave_one_that_serves(balancer: Balancer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sees the other serve, and is drained: whoever looks last takes its own back."""
+    look = HAProxy.look
+
+    def overtaken(self: HAProxy) -> Any:
+        seen = look(self)
+        balancer.ask("set server shop/web2 state drain")
+        return seen
+
+    monkeypatch.setattr(HAProxy, "look", overtaken)
+    told = call(balancer, "drained")
+    assert "the others were drained at the same moment" in failed(told) and not told["changed"]
+    assert balancer.status("shop/web1").startswith("UP") and balancer.status("api/web1").startswith("UP")
+    assert call(balancer, "drained", backends=["api"])["changed"], "somebody serves there"
+    balancer.ask("set server shop/web2 state ready")
+    assert call(balancer, "drained", backends=["shop"], allow_last=True)["changed"]
 
 
 def test_the_maintenance_of_somebody_else_is_left_alone(balancer: Balancer) -> None:

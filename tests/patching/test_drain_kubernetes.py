@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.drain import drain
+from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.drain_kubernetes import Kubernetes
 from ansible_collections.upkeep.maintenance.plugins.module_utils._hooks.drain_options import SPEC, errors_of
 
 from .http_server import free_port, says, serving
@@ -170,6 +171,20 @@ def test_the_last_node_is_not_drained(site: Site) -> None:
     assert "node1 is the last node that takes pods" in failed(site.call("drained"))["summary"]
     assert cluster.patches == []
     assert site.call("drained", allow_last=True)["changed"] and cluster.cordoned("node1")
+
+
+def test_two_at_the_same_moment_leave_one_that_takes_pods(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, cluster = Kubernetes.look, site.cluster
+
+    def overtaken(self: Kubernetes) -> Any:
+        seen = look(self)
+        cluster.node("node2", unschedulable=True)
+        return seen
+
+    monkeypatch.setattr(Kubernetes, "look", overtaken)
+    told = site.call("drained")
+    assert "node1 is the last node that takes pods" in failed(told)["summary"] and not told["changed"]
+    assert not cluster.cordoned("node1") and NOTE not in cluster.nodes["node1"]["metadata"].get("annotations", {})
 
 
 def test_active_waits_until_the_node_is_ready(site: Site) -> None:

@@ -13,7 +13,7 @@ from .drain_haproxy import HAProxy
 from .drain_kubernetes import Kubernetes
 from .drain_patroni import Patroni
 from .draining import wait_for
-from .outcome import Failed, TimeIsOver
+from .outcome import Failed, TimeIsOver, of_bug
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,8 @@ def drain(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
             finally:
                 told["changed"] = bool(done)
             review.covered(check, options["server"])
-    except Failed as failed:
+    except Exception as error:  # noqa: BLE001 - a bug is told, with what was done until then
+        failed = error if isinstance(error, Failed) else of_bug(error)
         goes_on = drained and isinstance(failed, TimeIsOver) and options["on_timeout"] == "continue"
         asked = "drained" if drained else "taken back"
         msg = "%s could not be %s by %s: %s." % (options["server"], asked, drainer.by, failed.what)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._findings import clean_line
 from .draining import Look, Open
 from .outcome import Failed
-from .haproxy_state import Decision, NotRead, Server, decide, servers_of, shown
+from .haproxy_state import Decision, NotRead, Server, decide, last_ones, servers_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,21 @@ class HAProxy:
         for one in self._decision.set:
             _set(self.where, one, self._to)
             done.append("%s set to %s" % (one.label, self._to))
+        if self._drained and not self.options["allow_last"]:
+            self._leave_somebody(done)
+
+    def _leave_somebody(self, done: list[str]) -> None:
+        """Who drains the others at the same moment has seen this one serve: so it is looked again, and taken back."""
+        last = last_ones(self._decision.set, _read(self.where))
+        if not last:
+            return
+        for one in self._decision.set:
+            _set(self.where, one, "ready")
+        done.clear()
+        raise Failed(
+            "%s: the others were drained at the same moment, so it was taken back" % "; ".join(last),
+            "Drain one after another. allow_last takes the last server of a backend away, so that it answers 503.",
+        )
 
     def left(self, seconds: float) -> Open:
         labels = {one.label for one in self._decision.wait}

@@ -71,6 +71,8 @@ class Kubernetes:
         if self._cordon:
             self._patch("drained", True)
             done.append("%s cordoned" % self._name)
+            if not self._options["allow_last"]:
+                self._leave_one(done)
         if self._uncordon:
             self._patch(None, None)
             done.append("%s uncordoned" % self._name)
@@ -118,6 +120,15 @@ class Kubernetes:
                 "%s is the last node that takes pods" % self._name,
                 "Bring another one back first; allow_last drains it all the same, and its pods wait until it is back.",
             )
+
+    def _leave_one(self, done: list[str]) -> None:
+        """Who cordons the others at the same moment has seen this one take pods: so it is looked again."""
+        try:
+            self._refuse_the_last()
+        except Failed:
+            self._patch(None, None)
+            done.clear()
+            raise
 
     def _patch(self, note: str | None, cordoned: bool | None) -> None:
         # One patch for both, so that no node is ever cordoned by us without saying so. null takes a field away.

@@ -109,16 +109,24 @@ def decide(servers: Iterable[Server], options: Mapping[str, Any]) -> Decision:
         refused.append("no backend has a server %s" % options["server"])
     if options["state"] == "drained":
         change = [one for one in targets if not one.forced_drain and not one.in_maintenance]
-        for one in change:
-            others = [other for other in servers if other.backend == one.backend and other.name != one.name]
-            if one.serves and not any(other.serves for other in others) and not options["allow_last"]:
-                refused.append("%s is the last server that backend %s has" % (one.name, one.backend))
+        if not options["allow_last"]:
+            refused += last_ones(change, servers)
         return Decision(targets, change, targets, [], refused)
     alone = [one for one in targets if one.forced_maintenance and not options["end_maintenance"]]
     wait = [one for one in targets if one not in alone]
     change = [one for one in wait if one.forced_drain or one.forced_maintenance]
     told = ["%s is in maintenance, which somebody else began" % one.label for one in alone]
     return Decision(targets, change, wait, told, refused)
+
+
+def last_ones(taken: Iterable[Server], servers: Iterable[Server]) -> list[str]:
+    """A line for each server without which nobody serves its backend. ``taken``: as they were before that."""
+    serve = {(other.backend, other.name) for other in servers if other.serves}
+    return [
+        "%s is the last server that backend %s has" % (one.name, one.backend)
+        for one in taken
+        if one.serves and not any(backend == one.backend and name != one.name for backend, name in serve)
+    ]
 
 
 def shown(servers: Iterable[Server], changed: Iterable[Server] = (), to: str = "") -> str:

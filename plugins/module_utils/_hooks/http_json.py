@@ -15,7 +15,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from .._findings import MASK, clean_line
-from .outcome import Failed
+from .outcome import Failed, of_bug
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +75,8 @@ class Client:
                 box.append((None, failed))
             except (OSError, http.client.HTTPException, ValueError) as error:
                 box.append((None, self._failed(error)))
+            except Exception as error:  # noqa: BLE001 - brackets without end, for instance; told by who asked
+                box.append((None, of_bug(error)))
 
         thread = threading.Thread(target=work, name="http-request", daemon=True)
         thread.start()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._findings import places
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,3 +25,9 @@ class Failed(Exception):  # noqa: N818 - an outcome, not a bug
 
 class TimeIsOver(Failed):
     """What was to be done was done, and what was waited for did not come in time."""
+
+
+def of_bug(error: BaseException) -> Failed:
+    """What nobody expected, told like any other failure: an answer of a server, for instance, that makes no sense."""
+    what = "Upkeep itself failed with %s" % type(error).__name__
+    return Failed(what, "Report this as a fault of Upkeep, with the evidence, and run it again.", places(error))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .._findings import Review
 from .alertmanager import Alertmanager
 from .grafana import Grafana
-from .outcome import Failed
+from .outcome import Failed, of_bug
 from .silences import rfc3339, shown, steps_to_absent, steps_to_present
 from .zabbix import Zabbix
 
@@ -81,7 +81,8 @@ def silence(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         if not check_mode:
             # Of a silence that is there it is known that it did not fail; that none is left is known once it is ended.
             review.covered(check, key)
-    except Failed as failed:
+    except Exception as error:  # noqa: BLE001 - a bug is told: whoever waits for the silence must hear that there is none
+        failed = error if isinstance(error, Failed) else of_bug(error)
         told.update(ok=False, msg=_msg(options, failed))
         after = "" if present else " " + kind.left
         evidence = ["%s, asked for state %s" % (options["url"], options["state"]), *failed.evidence]
