@@ -8,10 +8,12 @@ writes what changed: of a host of which nothing changed, three rows and one stat
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import JSON, Text, bindparam, cast, delete, func, insert, or_, select, update
 
 from . import schema
 from .missing import BACK_DAYS, DAY, Episode, History, Look, UnreadableError, look_of, verdict_of
@@ -20,7 +22,7 @@ from .schema_patches import patch_hosts, patch_looks, patch_missing
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row, Select
 
     from .states import Reported
 
@@ -162,6 +164,22 @@ def _row(episode: Episode) -> dict[str, Any]:
     }
 
 
+def _select() -> Select[Any]:
+    # JSON as text: the same few times and CVEs stand in thousands of rows, and are read once.
+    return select(*(cast(c, Text).label(c.name) if isinstance(c.type, JSON) else c for c in patch_missing.c))
+
+
+@functools.lru_cache(maxsize=50_000)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+@functools.lru_cache(maxsize=50_000)
+def _clocks(text: str) -> dict[str, float]:
+    found: dict[str, float] = json.loads(text)
+    return found
+
+
 def _episode(row: Row[Any]) -> Episode:
     return Episode(
         name=row.name,
@@ -170,9 +188,9 @@ def _episode(row: Row[Any]) -> Episode:
         last_seen=row.last_seen,
         installed=row.installed,
         candidate=row.candidate,
-        clocks=row.clocks,
-        cves=tuple(row.cves),
-        advisories=tuple(row.advisories),
+        clocks=_clocks(row.clocks),
+        cves=_words(row.cves),
+        advisories=_words(row.advisories),
         exploited=row.exploited,
         published=row.published,
         left_out=row.left_out,
@@ -230,7 +248,7 @@ def _episodes(
 ) -> dict[Place, list[Episode]]:
     found: dict[Place, list[Episode]] = {}
     for part in _parts(hosts):
-        query = select(patch_missing).where(patch_missing.c.host.in_(part))
+        query = _select().where(patch_missing.c.host.in_(part))
         for row in connection.execute(query if which is None else query.where(which)):
             found.setdefault((row.host, row.subject), []).append(_episode(row))
     return found
@@ -277,7 +295,7 @@ def missing(
     which: ColumnElement[bool] = table.gone_seen.is_(None)
     if gone_since is not None:
         which = or_(which, table.gone_at >= gone_since)
-    query = select(patch_missing).where(table.subject == subject, which)
+    query = _select().where(table.subject == subject, which)
     if security:
         query = query.where(table.security.is_(True))
     found: dict[str, list[Episode]] = {}
