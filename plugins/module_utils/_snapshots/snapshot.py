@@ -12,6 +12,8 @@ import posixpath
 import time
 from typing import TYPE_CHECKING, Any
 
+from .._applying.journal import BASE
+from .._applying.runner import LOCK as TRANSACTION
 from .._findings import Review, clean_line, places, plain
 from .._host import AS_ROOT
 from .._mounts import Mount, parse_mountinfo
@@ -20,7 +22,7 @@ from .btrfs import Btrfs
 from .lvm import Lvm
 from .model import FAILED, LEFT, UNSUPPORTED, Mark, Stop, hours, no_reboot, tell_ahead, tell_left
 from .options import AUTO
-from .sets import INVALID, REVERTED, REVERTING, TAKEN, Decision, Member, Volume, decide, sets_of, shown
+from .sets import INVALID, REVERTED, REVERTING, TAKEN, Decision, Member, Set, Volume, decide, sets_of, shown
 from .zfs import Zfs
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from .backend import Backend
 
 LOCK = "/run/upkeep-snapshots.lock"
+AT_WORK = (BASE + "/" + TRANSACTION, "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/rpm/.rpm.lock")
+"""Who holds one of these changes packages just now."""
 _POLL = 0.2
 
 
@@ -137,6 +141,8 @@ class _Run:
             tell_ahead(self.review, member.label, member.volume, member.mark, self.host.now())
         if decision.take:
             self._room(wanted)
+        if self.state == "reverted" and decision.keep is not None:
+            self._refuse(decision.keep)
         if self.options["check_mode"]:
             self._predict(members, wanted, decision)
             return
@@ -319,18 +325,41 @@ class _Run:
             remains.append("What was taken could not be removed again: %s" % error)
         return remains
 
+    def _refuse(self, keep: Set) -> None:
+        """What forbids a revert is found before anything is put back, and in check mode too. Raises Stop."""
+        for member in keep.members:
+            why = self._backend(member.backend).blocked(member) if member.state == TAKEN else ""
+            if why:
+                raise self._not_begun("%s cannot be put back: %s" % (member.volume, why))
+        if keep.states != {TAKEN}:
+            return  # what is begun is better finished
+        kernels = self._later_kernels(keep.mark, [member.volume for member in keep.members])
+        if kernels:
+            raise self._not_begun(
+                "/boot is not in the snapshot, and has kernels that came after it, whose modules would be gone: %s"
+                % ", ".join(kernels)
+            )
+        until = self.host.now() + (0 if self.options["check_mode"] else self.options["timeout"])
+        while True:
+            holders = {path: self.host.lock_holder(path) for path in AT_WORK}
+            at_work = ["%s: process %d" % (path, pid) for path, pid in holders.items() if pid is not None]
+            if not at_work:
+                return
+            if self.host.now() >= until:
+                raise self._not_begun("packages are being changed just now (%s)" % at_work[0])
+            self.host.sleep(_POLL)
+
+    def _not_begun(self, why: str) -> Stop:
+        return Stop(
+            FAILED, self.subject, "critical", "%s%s." % (why[:1].upper(), why[1:]), [why, "Nothing was put back."],
+            "Put the packages back instead, or before (patch_rollback): it also ends a transaction that hangs.",
+        )  # fmt: skip
+
     def _revert(self, members: Sequence[Member]) -> None:
         began = time.monotonic()
         # Also those that are reverted: a run may have been ended before they were mounted again.
         todo = sorted(members, key=lambda member: (member.volume == "/", member.volume))
         done: list[str] = []
-        for member in todo:
-            why = self._backend(member.backend).blocked(member) if member.state == TAKEN else ""
-            if why:
-                raise Stop(
-                    FAILED, self.subject, "critical", "%s cannot be put back: %s." % (member.volume, why),
-                    [why, "Nothing was put back."], "Put the packages back instead (patch_rollback).",
-                )  # fmt: skip
         for member in todo:
             try:
                 self.told["changed"] = self._backend(member.backend).revert(member) or self.told["changed"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import OUTPUT_LIMIT, Ran
 from ansible_collections.upkeep.maintenance.plugins.module_utils._snapshots import zfs_parse
 from ansible_collections.upkeep.maintenance.plugins.module_utils._snapshots.options import SPEC
-from ansible_collections.upkeep.maintenance.plugins.module_utils._snapshots.snapshot import snapshot
+from ansible_collections.upkeep.maintenance.plugins.module_utils._snapshots.snapshot import AT_WORK, snapshot
 from tests.unit.fake_host import NOW, FakeHost
 
 ROOT, VAR = "rpool/ROOT/debian", "rpool/ROOT/debian/var"
@@ -33,7 +34,12 @@ class FakeZfs(FakeHost):
         super().__init__({"/proc/self/mountinfo": MOUNTINFO, BOOT: "boot-1\n"}, programs=["zfs", "zpool"], now=NOW)
         self.snapshots: dict[str, dict[str, str]] = {}
         self.says = says
+        self.kernels: list[tuple[str, float]] = []
         self.pools = "rpool\t1000\t500\tONLINE\ntank\t1000\t120\tDEGRADED\n"
+
+    def walk(self, folder: str, limit: int) -> Any:
+        assert folder == "/boot"
+        return [("/boot/" + name, SimpleNamespace(st_ctime=changed), "/boot") for name, changed in self.kernels]
 
     def run(self, argv: list[str], timeout: float = 60.0, limit: int = OUTPUT_LIMIT) -> Ran:
         self.ran.append(argv)
@@ -114,6 +120,37 @@ def test_what_came_later_is_not_destroyed(tmp_path: Path) -> None:
     assert not told["ok"] and f"{VAR}@nightly" in told["msg"]
     assert not [argv for argv in host.ran if argv[1] == "rollback"], "none of the set was rolled back"
     assert [(f["check"], f["severity"]) for f in told["findings"]] == [("patch.snapshot.failed", "critical")]
+
+
+def test_what_would_be_worse_than_before_is_refused_before_anything_is_put_back(tmp_path: Path) -> None:
+    host = FakeZfs()
+    call(host, tmp_path)
+    host.files["/proc/self/mountinfo"] = MOUNTINFO + "5 1 8:1 / /boot rw - ext4 /dev/sda1 rw\n"
+    for begun in (False, True):
+        host.kernels = [("vmlinuz-9.9.9-later", NOW + 60), ("vmlinuz-6.1.0", NOW - 60)]
+        host.locks = {}
+        told = call(host, tmp_path, "reverted", check_mode=not begun)
+        assert not told["ok"] and "9.9.9-later" in told["msg"] and "6.1.0" not in told["msg"] and not told["changed"]
+        assert (
+            "Nothing was put back." in told["findings"][0]["evidence"] and told["findings"][0]["severity"] == "critical"
+        )
+        host.kernels, host.locks = [], {AT_WORK[0]: 4711}
+        told = call(host, tmp_path, "reverted", check_mode=not begun)
+        assert not told["ok"] and "4711" in told["msg"] and not told["changed"]
+    assert host.time >= NOW + SPEC["timeout"]["default"], "it is waited for"
+    assert not [argv for argv in host.ran if argv[1] == "rollback"]
+    host.locks = {}
+    assert call(host, tmp_path, "reverted")["changed"]
+    # What is begun is finished, and told with what forbids its reboot.
+    host.kernels = [("vmlinuz-9.9.9-later", NOW + 3600)]
+    assert "9.9.9-later" in call(host, tmp_path, "reverted")["reboot"]["blocked"]
+
+
+def test_check_mode_refuses_as_the_run_does(tmp_path: Path) -> None:
+    host = FakeZfs()
+    call(host, tmp_path)
+    host.snapshots[f"{VAR}@nightly"] = {}
+    assert call(host, tmp_path, "reverted", check_mode=True)["msg"] == call(host, tmp_path, "reverted")["msg"] != ""
 
 
 def test_room_and_health(tmp_path: Path) -> None:
