@@ -40,7 +40,8 @@ def test_it_is_the_campaign_in_short_rings_and_for_this_only() -> None:
     made = emergency.of(own, Asked(packages=(("openssl", "3.0.17-1"), ("curl", ""))))
     assert (made.rings, made.soak, made.windows, made.max_failures) == ((Ring("all", rest=True),), 0.0, (), Amount(5))
     assert made.extra_vars["patch_plan_select"] == "packages"
-    assert made.extra_vars["patch_plan_packages"] == [{"name": "openssl", "version": "3.0.17-1"}, {"name": "curl"}]
+    openssl = {"name": "openssl", "version": "3.0.17-1", "at_least": True}
+    assert made.extra_vars["patch_plan_packages"] == [openssl, {"name": "curl"}]
 
 
 def test_what_is_asked_for_is_read_from_words() -> None:
