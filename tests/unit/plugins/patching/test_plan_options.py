@@ -16,7 +16,7 @@ from ansible_collections.upkeep.maintenance.plugins.modules import patch_plan
 
 ROLE = Path(__file__).parents[4] / "roles" / "patch_plan"
 OF_THE_CONTROLLER = {"plan", "vulnerabilities", "vulnerability_data"}
-OWN = {"approved", "save_to", "show", "vulnerability_data"}
+OWN = {"approved", "approved_from", "save_to", "show", "vulnerability_data"}
 """Variables that are no options of the module by that name."""
 
 
