@@ -25,7 +25,7 @@ from tests.fleet.host import Host
 
 from .test_silence import url as alertmanager  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 BASE = "/var/lib/upkeep/patching"
@@ -118,7 +118,7 @@ class Rig:
         inventory = fleet.ansible_inventory.read_text().splitlines()
         here = f"ansible_connection: local, ansible_python_interpreter: {sys.executable}"
         nobody = "ansible_host: 127.0.0.1, ansible_port: 9"
-        inventory.insert(2, "  hosts: {nobody: {%s}, localhost: {%s}}" % (nobody, here))
+        inventory.insert(2, f"  hosts: {{nobody: {{{nobody}}}, localhost: {{{here}}}}}")
         self.inventory = folder / "inventory.yml"
         self.inventory.write_text("\n".join(inventory) + "\n")
         self.balancer = folder / "balancer"
@@ -141,7 +141,7 @@ class Rig:
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory)]
         ran = subprocess.run(
             [*command, "upkeep.maintenance.os_patch", "-l", "!nobody:!localhost", "-e", f"@{extra}", *words],
-            capture_output=True, text=True, timeout=200, check=False,
+            capture_output=True, text=True, timeout=400, check=False,
             env={**os.environ, "UPKEEP_RESULTS_FILE": str(results)},
         )  # fmt: skip
         made = Run(ran, results)
@@ -182,7 +182,10 @@ def fresh(rig: Rig) -> Iterator[None]:
     rig.forget()
     yield
     assert rig.silenced() == []
-    assert set(rig.haproxy.states().values()) == {"UP"}
+    deadline = time.monotonic() + 30  # a link that was just raised
+    while set(rig.haproxy.states().values()) != {"UP"}:
+        assert time.monotonic() < deadline, rig.haproxy.states()
+        time.sleep(0.2)
 
 
 def version(host: Host, name: str) -> str:
@@ -260,28 +263,42 @@ def test_reboots_only_where_allowed_and_who_does_not_come_back_is_named(rig: Rig
     assert rig.run(os_patch_reboot_ok=True).changed == dict.fromkeys(HOSTS, 0)
 
 
-def test_one_step_at_a_time_as_a_campaign(rig: Rig) -> None:
+def test_approved_plans_from_their_folder_and_the_gates_before_them(rig: Rig) -> None:
+    """Each step as a run of its own is what test_faults.py has campaigns do."""
+    one = rig.fleet["osdeb1"]
     rig.fleet.repo.publish("v2", "upkeep-demo-held")
-    planned = rig.run(os_patch_steps=["plan"])
-    assert set(planned.plans) == set(HOSTS)
-    assert versions(rig, "upkeep-demo-held") == [OLD] * 3
-    common = {"os_patch_plans": planned.plans, "os_patch_campaign": {"name": "x", "key": "x-1"}}
-    reached = {"prepare": OLD, "snapshot": OLD, "drain": OLD, "apply": NEW, "reboot": NEW, "verify": NEW}
-    for step, becomes in {**reached, "undrain": NEW, "cleanup": NEW}.items():
-        did = rig.run(os_patch_steps=[step], **common)
-        assert did.states == dict.fromkeys(HOSTS, "ok"), did.out
-        assert versions(rig, "upkeep-demo-held") == [becomes] * 3, step
-    assert [rig.balanced(host) for host in HOSTS] == [["drain", "undrain"]] * 3
-    # A host that does not answer is unreachable, which a campaign judges otherwise than one that has failed.
-    rig.fleet["osdeb2"].link(up=False)
+    approved = rig.folder / "approved"
+    approved.mkdir()
+    planned = rig.run("--limit", "osdeb1", os_patch_steps=["plan"], patch_plan_save_to=str(approved))
+    assert json.loads((approved / "osdeb1.json").read_text()) == planned.plans["osdeb1"]
+    common = {"os_patch_plans_from": str(approved)}
+    late = {"os_patch_campaign": {"window_ends": time.time() + 5}, **common}
+    did = rig.run("--limit", "osdeb1", os_patch_steps=["prepare"], fails=True, **late)
+    assert did.findings("osdeb1", "patch.prepare.window_short"), did.out
+    stale = {"os_patch_backup_max_age_days": 7, **common}
+    did = rig.run("--limit", "osdeb1", os_patch_steps=["prepare"], fails=True, **stale)
+    assert did.findings("osdeb1", "patch.prepare.backup_stale"), did.out
+    proven = [{"subject": "/srv", "kind": "test", "verdict": "passed", "at": time.time() - 3600}]
+    stale["upkeep_backup_results"] = {"osdeb1": proven}
+    rig.run("--limit", "osdeb1", os_patch_steps=["prepare", "apply", "verify"], **stale)
+    assert version(one, "upkeep-demo-held") == NEW and rig.balanced("osdeb1") == []
+    did = rig.run("--limit", "osdeb2", os_patch_steps=["prepare", "apply"], fails=True, **common)
+    assert "there is no such file" in did.out and version(rig.fleet["osdeb2"], "upkeep-demo-held") == OLD
+    # The way back, and the host back in service though it does not answer.
+    back = rig.run("--limit", "osdeb1", os_patch_steps=["drain", "rollback", "verify"], **common)
+    assert version(one, "upkeep-demo-held") == OLD and back.states == {"osdeb1": "ok"}
+    # What was rolled back here is foretold as the run then does it: prepared anew.
+    foretold = rig.run("--limit", "osdeb1", "--check", **common)
+    assert foretold.changed["osdeb1"] >= 1
+    one.link(up=False)
     try:
-        did = rig.run("-T", "3", os_patch_steps=["verify"], fails=True, **common)
-        assert did.states == {"osdeb1": "ok", "osdeb2": "unreachable", "osdnf": "ok"}, did.out
-        rig.run("-T", "3", os_patch_steps=["undrain"], **common)
+        did = rig.run(
+            "--limit", "osdeb1", "-T", "3", os_patch_steps=["undrain"], os_patch_drains=[rig.drain(timeout=3)]
+        )
+        assert did.states == {"osdeb1": "ok"} and did.findings("osdeb1", "patch.drain.left"), did.out
     finally:
-        rig.fleet["osdeb2"].link(up=True)
-    back = rig.run(os_patch_steps=["rollback", "verify"], **common)
-    assert versions(rig, "upkeep-demo-held") == [OLD] * 3 and back.states == dict.fromkeys(HOSTS, "ok")
+        one.link(up=True)
+    assert rig.silenced() == []
 
 
 def test_what_takes_a_host_out_of_service_fails_and_is_undone_all_the_same(rig: Rig) -> None:
@@ -302,6 +319,9 @@ def test_what_does_not_fit_is_refused_before_anything(rig: Rig) -> None:
         ({"os_patch_drain_tasks": "/nowhere/drain.yml"}, "found /nowhere/drain.yml"),
         ({"os_patch_undrain_tasks": ""}, "os_patch_undrain_tasks, which puts them back, is empty"),
         ({"os_patch_steps": ["aply"]}, "aply"),
+        ({"os_patch_plans_from": "/nowhere"}, "plan of osdeb1 in /nowhere/osdeb1.json"),
+        ({"os_patch_snapshot": {"kind": "tape"}}, "found kind tape"),
+        ({"os_patch_rollback_by": "snapshot"}, "Expected os_patch_snapshot"),
         ({"os_patch_drains": [{"delegate_to": "osdeb1"}]}, "osdeb1 is to be silenced or drained from itself"),
         ({"os_patch_steps": ["undrain"], "os_patch_drains": [{"sokket": "/x"}]}, "Unsupported parameters"),
     ):

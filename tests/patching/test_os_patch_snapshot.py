@@ -18,7 +18,7 @@ from .test_silence import url as alertmanager  # noqa: F401 - a fixture
 from .test_snapshot_fleet import DEMO, DPKG, TOP, attach
 from .vcenter import PASSWORD, USER, Vcenter, certificate, vcenter
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 HOST, VM = "ossnap", "/DC0/vm/DC0_H0_VM0"
 WELL = {"name": "demo", "kind": "command", "argv": ["grep", "-qx", OLD, f"{DEMO}/version"]}
