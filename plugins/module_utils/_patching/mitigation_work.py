@@ -113,7 +113,7 @@ class Machine:
         try:
             if not stat.S_ISREG(os.lstat(path).st_mode):
                 raise Refused("%s is no regular file" % item.subject, "Look what it is: ls -l %s" % item.subject)
-            with open(path, encoding="utf-8") as stream:
+            with open(path, encoding="utf-8", newline="") as stream:  # as it is, to be put back as it was
                 text = stream.read(mitigations.CONTENT_LIMIT + 1)
         except FileNotFoundError:
             return None
@@ -143,9 +143,21 @@ class Machine:
 
     def _module(self, item: Item) -> str | None:
         if not os.path.isdir("%s/sys/module/%s" % (self.root, item.subject)):
-            return "no"
+            # One that is built in and has no parameters is not there either.
+            return "built in" if item.subject in self._built_in() else "no"
         # What is built in has no state of its own there.
         return "yes" if os.path.exists("%s/sys/module/%s/initstate" % (self.root, item.subject)) else "built in"
+
+    def _built_in(self) -> set[str]:
+        """The modules that are part of the kernel that runs, as far as its list is there (not in containers)."""
+        try:
+            with open(self.root + "/proc/sys/kernel/osrelease", encoding="utf-8") as stream:
+                release = stream.read(200).strip()
+            with open("%s/lib/modules/%s/modules.builtin" % (self.root, release), encoding="utf-8") as stream:
+                paths = stream.read(4 * 1024 * 1024).split()
+        except (OSError, UnicodeDecodeError):
+            return set()
+        return {path.rpartition("/")[2].partition(".ko")[0].replace("-", "_") for path in paths}
 
     def _unit(self, item: Item) -> dict[str, str]:
         wanted = "--property=LoadState,UnitFileState,ActiveState"
@@ -188,16 +200,19 @@ class Machine:
                 os.unlink(path)
             return
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-        mode = 0o644
+        mode, owner = 0o644, None
         with contextlib.suppress(FileNotFoundError):
-            mode = stat.S_IMODE(os.lstat(path).st_mode)
-        self._replace(path, value, mode)
+            old = os.lstat(path)
+            mode, owner = stat.S_IMODE(old.st_mode), (old.st_uid, old.st_gid)
+        self._replace(path, value, mode, owner)
 
-    def _replace(self, path: str, text: str, mode: int) -> None:
+    def _replace(self, path: str, text: str, mode: int, owner: tuple[int, int] | None = None) -> None:
         folder = os.path.dirname(path)
         descriptor, temporary = tempfile.mkstemp(prefix=".upkeep-", dir=folder)
         try:
-            with open(descriptor, "w", encoding="utf-8") as stream:
+            with open(descriptor, "w", encoding="utf-8", newline="") as stream:
+                if owner is not None:
+                    os.fchown(descriptor, *owner)
                 os.fchmod(descriptor, mode)
                 stream.write(text)
                 stream.flush()
@@ -256,7 +271,8 @@ class Machine:
     def _command(self, argv: list[str], what: str, remedy: str = "") -> None:
         ran = self.host.run(argv, COMMAND_TIMEOUT)
         if ran.rc != 0:
-            said = clean_line((ran.err or ran.out).strip().splitlines()[-1:] or ["no reason was given"], 300)
+            lines = (ran.err or ran.out).strip().splitlines() or ["no reason was given"]
+            said = clean_line(lines[-1], 300)
             raise Refused("%s: %s" % (what, said), remedy)
 
     def accept(self, mitigation: Mitigation) -> None:
@@ -371,6 +387,8 @@ class _Work:
         for number, item in enumerate(wanted.items):
             now = self.machine.look(item)
             item.before = known.items[number].before if known is not None else now
+            if item.before is None and item.kind == "mode":
+                item.before = now  # a file that came since
             if not is_in_force(item, now):
                 pending.append((item, now))
         is_new = known is None or known.phase != "applied"
@@ -390,7 +408,7 @@ class _Work:
                 self.machine.save(wanted)
         else:
             self.machine.save(wanted)
-            self._carry_out(wanted, pending)
+            self._carry_out(wanted, pending, known)
             wanted.phase = "applied"
             self.machine.save(wanted)
         why = self.machine.why_not(wanted)
@@ -398,16 +416,23 @@ class _Work:
         if why:
             raise Refused("%s, although it was done" % why, "See what sets it otherwise on this host.")
 
-    def _carry_out(self, wanted: Mitigation, pending: list[tuple[Item, str | None]]) -> None:
+    def _carry_out(self, wanted: Mitigation, pending: list[tuple[Item, str | None]], known: Mitigation | None) -> None:
         for item, _now in pending:
             self.machine.give(item, item.wanted)
         try:
             self.machine.accept(wanted)
         except Refused:
-            for item, now in pending:
-                self.machine.give(item, now)
-            self.machine.forget(self.name)
-            self.changed = False
+            if known is not None and known.phase == "applied":
+                # It was accepted once: what somebody made of it since stays, and so does the way back.
+                for item, now in pending:
+                    self.machine.give(item, now)
+                self.machine.save(known)
+            else:
+                for item in wanted.items:  # also what a run that was killed had put in
+                    if self.machine.look(item) != item.before:
+                        self.machine.give(item, item.before)
+                self.machine.forget(self.name)
+            self.changed = known is not None and known.phase != "applied"
             raise
         self.machine.load_configuration(wanted)
 
@@ -427,10 +452,15 @@ class _Work:
         if not self.check_mode:
             known.phase = "lifting"
             self.machine.save(known)
+        others = [other for name in self.machine.names() if name != self.name for other in [self.machine.load(name)]]
         # In the same order: what keeps a module or a unit from starting goes before it is started.
         for item in known.items:
             now = self.machine.look(item)
-            if now == item.before:
+            if now == item.before or (item.before is None and item.kind == "mode"):
+                continue
+            heir = self._hand_over(item, now, [other for other in others if other is not None])
+            if heir:
+                self.left_alone.append("%s stays as it is: the mitigation %s needs it" % (item.label, heir))
                 continue
             if now != item.wanted:
                 self.left_alone.append("%s was changed since, and is left as it is" % item.label)
@@ -446,6 +476,19 @@ class _Work:
                 )
         if not self.check_mode:
             self.machine.load_configuration(known)
+
+    def _hand_over(self, item: Item, now: str | None, others: list[Mitigation]) -> str:
+        """The other mitigation that has the item as it is now, empty when none has: it is told what was before both."""
+        for other in others:
+            for theirs in other.items:
+                same = (theirs.kind, theirs.subject, theirs.bits) == (item.kind, item.subject, item.bits)
+                if not same or theirs.wanted != now:
+                    continue
+                if theirs.before == item.wanted and not self.check_mode:
+                    theirs.before = item.before
+                    self.machine.save(other)
+                return other.name
+        return ""
 
 
 def _lines(texts: list[str]) -> str:

@@ -280,3 +280,98 @@ def test_what_is_no_file_is_not_written_to(machine: Machine) -> None:
     (Path(machine.root) / "etc/ssh/x.conf").symlink_to("/etc/shadow")
     did = does(machine, **KINDS["dropin"])
     assert did["failed"] and "is no regular file" in did["msg"]
+
+
+@pytest.mark.parametrize("kind", ["sysctl", "kernel_module", "service"])
+def test_what_two_mitigations_have_in_common_goes_with_the_second_one(machine: Machine, kind: str) -> None:
+    module(Path(machine.root), "dccp")
+    before = state(machine)
+    does(machine, name="first", **KINDS[kind])
+    does(machine, name="second", cves=["CVE-2026-0002"], **KINDS[kind])
+    did = does(machine, name="first", state="absent")
+    assert not did.get("failed") and "the mitigation second needs it" in did["left_alone"][0]
+    assert [(one["name"], one["in_force"]) for one in gather(machine, run_checks=True)] == [("second", True)]
+    assert not does(machine, name="second", state="absent").get("failed")
+    assert state(machine) == before
+
+
+def test_two_that_set_the_same_otherwise_go_back_to_what_was_before_both(machine: Machine) -> None:
+    does(machine, name="first", sysctl={"net.ipv4.tcp_sack": 0})
+    does(machine, name="second", sysctl={"net.ipv4.tcp_sack": 2})
+    setting = Path(machine.root) / "proc/sys/net/ipv4/tcp_sack"
+    does(machine, name="first", state="absent")
+    assert setting.read_text().strip() == "2"
+    does(machine, name="second", state="absent")
+    assert setting.read_text().strip() == "1"
+
+
+def test_killed_before_it_was_accepted_it_is_taken_back_when_it_is_not(machine: Machine) -> None:
+    before = state(machine)
+    small(machine).answers["sshd"] = Ran(255, "", "Bad configuration option\n")
+    given = {"path": "/etc/ssh/x.conf", "content": "Nonsense\n", "validate": ["sshd", "-t"], "reload": ""}
+    wanted = mitigations.made(options(dropin=given))
+    machine.save(wanted)
+    machine.give(wanted.items[0], wanted.items[0].wanted)
+    did = does(machine, dropin=given)
+    assert did["failed"] and did["changed"] and state(machine) == before
+    assert gather(machine, run_checks=True) == []
+
+
+def test_one_that_was_accepted_once_keeps_its_way_back(machine: Machine) -> None:
+    root = Path(machine.root)
+    before = state(machine)
+    given = {"path": "/etc/ssh/x.conf", "content": "Good\n", "validate": ["sshd", "-t"], "reload": ""}
+    small(machine).answers["sshd"] = Ran(0, "", "")
+    does(machine, dropin=given)
+    (root / "etc/ssh/x.conf").write_text("Mine\n")
+    small(machine).answers["sshd"] = Ran(255, "", "Bad configuration option\n")
+    did = does(machine, dropin=given)
+    assert did["failed"] and not did["changed"] and (root / "etc/ssh/x.conf").read_text() == "Mine\n"
+    (root / "etc/ssh/x.conf").write_text("Good\n")
+    does(machine, state="absent")
+    assert state(machine) == before
+
+
+def test_a_module_that_is_built_in_without_parameters_is_told(machine: Machine) -> None:
+    root = Path(machine.root)
+    (root / "proc/sys/kernel").mkdir()
+    (root / "proc/sys/kernel/osrelease").write_text("6.1.0\n")
+    (root / "lib/modules/6.1.0").mkdir(parents=True)
+    (root / "lib/modules/6.1.0/modules.builtin").write_text("kernel/net/dccp/dccp.ko\nkernel/x/a-b.ko.xz\n")
+    did = does(machine, **KINDS["kernel_module"])
+    assert did["failed"] and "built into this kernel" in did["msg"]
+    assert "built into this kernel" in does(machine, name="n", kernel_module=["a-b"])["msg"]
+
+
+def test_a_file_is_put_back_as_it_was_to_its_owner_and_its_ends_of_lines(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(machine.root) / "etc/ssh/old.conf"
+    path.write_bytes(b"one\r\ntwo")
+    owners: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.fchown", lambda _descriptor, uid, gid: owners.append((uid, gid)))
+    does(machine, **KINDS["dropin over a file"])
+    does(machine, state="absent")
+    there = path.stat()
+    assert path.read_bytes() == b"one\r\ntwo" and owners == [(there.st_uid, there.st_gid)] * 2
+
+
+def test_a_file_that_comes_later_loses_its_bits_and_gets_them_back(machine: Machine) -> None:
+    does(machine, **KINDS["file_mode"])
+    late = Path(machine.root) / "usr/bin/gone"
+    late.write_text("x")
+    late.chmod(0o755)
+    assert not does(machine, state="absent").get("failed"), "it has no such bit, and never had"
+    late.unlink()
+    does(machine, **KINDS["file_mode"])
+    late.write_text("x")
+    late.chmod(0o4755)
+    assert does(machine, **KINDS["file_mode"])["in_force"] and late.stat().st_mode & 0o7777 == 0o755
+    does(machine, state="absent")
+    assert late.stat().st_mode & 0o7777 == 0o4755
+
+
+def test_what_a_command_said_is_told_as_it_said_it(machine: Machine) -> None:
+    module(Path(machine.root), "dccp")
+    small(machine).in_use.add("dccp")
+    assert "unloaded: rmmod: ERROR: Module dccp is in use" in does(machine, **KINDS["kernel_module"])["msg"]
