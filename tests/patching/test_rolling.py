@@ -33,7 +33,7 @@ from tests.fleet.fleets import Fleet
 from tests.fleet.host import Host
 from tests.fleet.system import wait_for
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 HOSTS = ("rollweb1", "rollweb2", "rollweb3")
 BALANCER = "rolllb"
@@ -205,7 +205,7 @@ def patch(fleet: Fleet, folder: Path) -> subprocess.CompletedProcess[str]:
             Path(sys.executable).with_name("ansible-playbook"), "-i", fleet.ansible_inventory, "--forks", "1",
             "upkeep.maintenance.os_patch", "-e", f"@{folder}/given.json",
         ],
-        capture_output=True, text=True, timeout=300, check=False, env=dict(os.environ),
+        capture_output=True, text=True, timeout=700, check=False, env=dict(os.environ),
     )  # fmt: skip
 
 
