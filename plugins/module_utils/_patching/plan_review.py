@@ -50,7 +50,8 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(options, cves=sorted({cve.strip().upper() for cve in options["cves"]}))
     reviewed = Review("patch")
     result: dict[str, Any] = {"state": "not_known", "reasons": [], "plan": None, "manager": "", "database": []}
-    result["mitigations"] = _mitigations(host, options, reviewed)
+    mitigations_there = _mitigations(host, options, reviewed)
+    result["mitigations"] = mitigations_there or []
     system = System(os_release=gather_system.os_release(host))
     system.running_kernel = (host.read("/proc/sys/kernel/osrelease", 200) or "").strip()
     result["release"] = release_key(system.os_release)
@@ -93,7 +94,7 @@ def review(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     if result["plan"] is not None:
         _tell_plan(reviewed, result, work, options)
     _tell_exposure(reviewed, result, work)
-    if "mitigations" in options["tell"]:
+    if "mitigations" in options["tell"] and mitigations_there is not None:
         plan_exposure.tell_mitigations(reviewed, result["mitigations"], result["exposure"], work.installed())
     return _finished(reviewed, result, options)
 
@@ -445,12 +446,13 @@ def _tell_exposure(reviewed: Review, result: dict[str, Any], work: _Work) -> Non
         _tell(reviewed, work.options, key, result["exposure"][key], plan)
 
 
-def _mitigations(host: Host, options: Mapping[str, Any], reviewed: Review) -> list[dict[str, Any]]:
-    """The mitigations that Upkeep put in on this host, and whether they are in force."""
-    if not host.exists(mitigations.BASE):
+def _mitigations(host: Host, options: Mapping[str, Any], reviewed: Review) -> list[dict[str, Any]] | None:
+    """The mitigations that Upkeep put in on this host, and whether they are in force; None when they may not be seen."""
+    if not host.exists(mitigations.BASE) and not host.denied(mitigations.BASE):
         return []
     try:
         return mitigation_work.gather(mitigation_work.Machine(host), not options.get("check_mode"))
     except mitigation_work.Refused as refused:
-        reviewed.not_run("patch.mitigation.lost", refused.why, refused.remedy)
-        return []
+        for check in ("patch.mitigation.lost", "patch.mitigation.left"):
+            reviewed.not_run(check, refused.why, refused.remedy)
+        return None

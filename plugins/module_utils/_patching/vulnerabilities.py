@@ -61,6 +61,10 @@ def release_key(os_release: Mapping[str, str]) -> str:
     return "%s:%s" % (name, version) if name and version else ""
 
 
+DEB_FAMILY = ("debian", "ubuntu")
+"""The distributions of the data that have Debian's names of source packages."""
+
+
 def comparer(manager: str) -> Callable[[str, str], int]:
     """How this package manager orders versions."""
     return compare_deb if manager == "apt" else compare_evr
@@ -122,6 +126,14 @@ def exposure(
     """
     if not fixes:
         return _exposure("not_known", "no vulnerability data that was handed in knows it")
+    others = {str(fix["release"]).partition(":")[0] for fix in fixes}
+    if manager == "apt":
+        fixes = [fix for fix in fixes if str(fix["release"]).partition(":")[0] in DEB_FAMILY]
+    if not fixes:
+        told = ", ".join(sorted(others))
+        return _exposure(
+            "not_known", "the vulnerability data knows it of %s only, where packages have other names" % told
+        )
     compare = comparer(manager)
     sources = {str(fix["source"]) for fix in fixes}
     here = [package for package in installed if source_name(package)[0] in sources]

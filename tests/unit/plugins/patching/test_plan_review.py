@@ -12,7 +12,13 @@ import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import contract_errors
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import AS_ROOT, OUTPUT_LIMIT, Ran
-from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import apt_parse, plan_model, plan_options
+from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import (
+    apt_parse,
+    mitigation_work,
+    mitigations,
+    plan_model,
+    plan_options,
+)
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.plan_review import review
 from tests.unit.fake_host import NOW
 from tests.unit.plugins.patching.debian import DAY, MAIN, SECURITY, Deb, DebianHost, in_release, plan
@@ -291,6 +297,20 @@ def test_named_cves_by_the_source_package() -> None:
         "openssl 3.0.19-1: fixed in 3.0.22-1+s, 3.0.22-1 can be had",
         "openssl is left out of the plan, excluded: the vendor says no",
     ]
+
+
+def test_mitigations_that_may_not_be_seen_are_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks_of = ("patch.mitigation.lost", "patch.mitigation.left")
+    assert all(covered(planned(PlanHost([FIX])), check, "*") for check in checks_of)
+
+    def gather(_machine: object, _run_checks: bool) -> None:
+        raise mitigation_work.Refused("it may not be seen", "Run as root.")
+
+    monkeypatch.setattr(mitigation_work, "gather", gather)
+    result = planned(PlanHost([FIX], denied=[mitigations.BASE]))
+    assert not any(one["check"] in checks_of for one in result["coverage"])
+    not_run = [one["subject"] for one in result["findings"] if one["check"] == "patch.check.not_run"]
+    assert set(checks_of) <= set(not_run) and result["plan"] is not None
 
 
 # -- what apt prints ------------------------------------------------------------

@@ -44,6 +44,9 @@ AND_EDK2 = [*OPENSSL, deb("ovmf", "5", "edk2")]
         ([fix(fixed="3.0.9-1")], OPENSSL, "patched", "has the fix"),
         # Said of another release only: not known, and never "not exposed".
         ([fix(release="debian:13")], OPENSSL, "not_known", "says nothing of openssl in debian:12"),
+        # Of Rocky's packages only, whose httpd is apache2 here: nobody knows whether that is installed.
+        ([fix(source="httpd", release="rocky:9")], [deb("apache2", source="apache2")], "not_known", "of rocky only"),
+        ([fix(source="bash", release="rocky:9"), fix()], [deb("bash", source="bash")], "not_installed", "openssl"),
         ([fix("undetermined")], OPENSSL, "not_known", "not determined"),
         ([fix("not_affected")], OPENSSL, "patched", "not affected"),
         ([fix("open")], OPENSSL, "exposed", "no fix yet"),
