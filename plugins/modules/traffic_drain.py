@@ -34,7 +34,8 @@ options:
     required: true
   server:
     description:
-      - The name of the server, as HAProxy has it, of the node, or of the member as Patroni has it. With O(kind=command), what the findings call it.
+      - The name of the server, as HAProxy has it, of the node, or of the member as Patroni has it. With
+        O(kind=command), what the findings call it.
     type: str
     required: true
   timeout:
