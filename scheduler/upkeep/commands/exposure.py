@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import config as configuration
-from ..errors import OK, UpkeepError
+from ..errors import FINDINGS, OK, UpkeepError
+from ..notify.groups import groups_of_hosts
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +31,8 @@ Asked by:
   upkeep run emergency_patch -e cve=CVE-2026-12345
   upkeep run emergency_patch -e cve=CVE-2026-12345 -e emergency_patch_apply=true
   upkeep campaign plan NAME --cve CVE-2026-12345
+
+Exit code 1: a host is exposed, not known, did not answer, or was never asked.
 """
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+.:~=^-]{0,299}")
 _COLOURS = {
@@ -60,14 +63,16 @@ def execute(arguments: argparse.Namespace) -> int:
     config = configuration.load(arguments.config)
     from ..store import exposures, open_store
 
+    inventory = None if key is None else groups_of_hosts(config) or None
     with open_store(config.store_url, config.home) as store, store.database.read() as connection:
         if key is None:
             _list(exposures.questions(connection), arguments, config)
             return OK
         key = key.upper() if key.lower().startswith("cve-") else key
-        stands, never = exposures.about(connection, key)
-    _show(key, stands, never, arguments, config)
-    return OK
+        stands, never = exposures.about(connection, key, inventory)
+    _show(key, stands, never, arguments, config, inventory is not None)
+    open_ones = [one for one in stands if one.state in ("exposed", "not_known", exposures.NO_ANSWER)]
+    return OK if stands and not open_ones and not never else FINDINGS
 
 
 def _list(questions: list[tuple[str, float, int]], arguments: argparse.Namespace, config: Config) -> None:
@@ -88,13 +93,16 @@ def _list(questions: list[tuple[str, float, int]], arguments: argparse.Namespace
     out.print(render.table(("asked for", f"last ({config.time_zone.key})", "hosts"), rows))
 
 
-def _show(key: str, stands: list[Stand], never: list[str], arguments: argparse.Namespace, config: Config) -> None:
+def _show(
+    key: str, stands: list[Stand], never: list[str], arguments: argparse.Namespace, config: Config, is_known: bool
+) -> None:
     from .. import render
 
     figures = _figures(stands, never)
     if arguments.json:
         hosts = [{**one.__dict__, "seconds_to_patch": one.seconds_to_patch} for one in stands]
-        render.print_json({"asked": key, **figures, "hosts": hosts, "never_asked": never})
+        told = {"asked": key, **figures, "hosts": hosts, "never_asked": never, "inventory_read": is_known}
+        render.print_json(told)
         return
     out = render.console()
     if not stands:
@@ -117,6 +125,9 @@ def _show(key: str, stands: list[Stand], never: list[str], arguments: argparse.N
     if never:
         more = f" and {len(never) - 20} more" if len(never) > 20 else ""
         out.print(render.text(f"Never asked: {', '.join(never[:20])}{more}"), soft_wrap=True)
+    if not is_known:
+        doubt = "The inventory cannot be read: hosts that were in no run yet are missing here."
+        out.print(render.text(doubt, "yellow"), soft_wrap=True)
 
 
 def _figures(stands: list[Stand], never: list[str]) -> dict[str, Any]:

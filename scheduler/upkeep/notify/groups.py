@@ -28,9 +28,10 @@ _known: dict[tuple[str, ...], tuple[float, Mapping[str, frozenset[str]] | None]]
 def groups_of_hosts(config: Config) -> Mapping[str, frozenset[str]] | None:
     """The groups of each host in every inventory of the configuration; None when one of them cannot be read."""
     found: dict[str, frozenset[str]] = {}
-    for sources in dict.fromkeys(
-        [config.inventory_of(None), *(config.inventory_of(job) for job in config.jobs.values())]
-    ):
+    usual = config.inventory_of(None)
+    of_jobs = (config.inventory_of(job) for job in config.jobs.values())
+    of_campaigns = (spec.inventory or usual for spec in config.campaigns.values())
+    for sources in dict.fromkeys([usual, *of_jobs, *of_campaigns]):
         groups = _of(sources)
         if groups is None:
             return None

@@ -18,10 +18,11 @@ from sqlalchemy import delete, func, insert, select
 from ansible_collections.upkeep.maintenance.plugins.module_utils._patching.plan_exposure import SAFE, STATES
 
 from . import schema
+from .missing import BACK_DAYS, DAY
 from .schema_exposures import exposures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -65,7 +66,7 @@ class Stand:
     why: str
     asked_at: float
     exposed_since: float | None
-    """When it was first seen exposed."""
+    """When it was first seen exposed; anew when it is BACK_DAYS (see missing.py) after it was mended."""
     mitigated_at: float | None
     """When it was first seen mitigated."""
     patched_at: float | None
@@ -96,10 +97,14 @@ def keep(connection: Connection, reported: Sequence[Reported]) -> list[str]:
         at = one.data.get("at")
         believed = isinstance(at, (int, float)) and not isinstance(at, bool) and 0 <= at - one.at <= LONGEST_RUN
         for key, entry in list(told.items())[:KEYS]:
-            row = _row(key, entry)
-            if row is None:
+            if not 0 < len(key) <= KEY_LIMIT:
                 wrong[one.host] += 1
                 continue
+            row = _row(key, entry)
+            if row is None:  # what it said before is no answer to this question
+                wrong[one.host] += 1
+                row = _row(key, {"state": "not_known", "why": "what it told cannot be read"})
+                assert row is not None
             row |= {"host": one.host, "at": at if believed else one.at, "run": one.run}
             rows.append({**row, "plan": str(one.data.get("plan") or "")[:100]})
     if rows:
@@ -108,7 +113,7 @@ def keep(connection: Connection, reported: Sequence[Reported]) -> list[str]:
 
 
 def _row(key: str, entry: Any) -> dict[str, Any] | None:
-    if not isinstance(entry, dict) or entry.get("state") not in STATES or not 0 < len(key) <= KEY_LIMIT:
+    if not isinstance(entry, dict) or entry.get("state") not in STATES:
         return None
     published = entry.get("published")
     is_time = isinstance(published, (int, float)) and not isinstance(published, bool) and 0 < published < 1e11
@@ -137,10 +142,10 @@ def stands(answers: Iterable[Answer]) -> dict[str, Stand]:
     for host, group in groupby(ordered, key=lambda one: one.host):
         some = list(group)
         last = some[-1]
-        first = next((place for place, one in enumerate(some) if one.state in UNSAFE), None)
+        first = _begins(some)
         mended = mitigated = None
         if first is not None:
-            mitigated = next((one.at for one in some if one.state == "mitigated"), None)
+            mitigated = next((one.at for one in some[first:] if one.state == "mitigated"), None)
             unsafe = max(place for place, one in enumerate(some) if one.state in UNSAFE)
             # Not known is neither: a host that was exposed and does not tell any more counts as exposed until it does.
             mended = next((one.at for one in some[unsafe:] if one.state in SAFE), None)
@@ -154,8 +159,24 @@ def stands(answers: Iterable[Answer]) -> dict[str, Stand]:
     return found
 
 
-def about(connection: Connection, asked: str) -> tuple[list[Stand], list[str]]:
-    """How all hosts stand with one question, the exposed first; and the hosts that were never asked."""
+def _begins(some: Sequence[Answer]) -> int | None:
+    """Which answer was the first one of its last exposure; one that was put back soon goes on."""
+    first, mended = None, None
+    for place, one in enumerate(some):
+        if one.state in UNSAFE:
+            if first is None or (mended is not None and one.at - mended > BACK_DAYS * DAY):
+                first = place
+            mended = None
+        elif one.state in SAFE and mended is None:
+            mended = one.at
+    return first
+
+
+def about(
+    connection: Connection, asked: str, inventory: Collection[str] | None = None
+) -> tuple[list[Stand], list[str]]:
+    """How all hosts stand with one question, the exposed first; and the hosts that were never asked: those of the
+    inventory, or of all runs where that is not known."""
     rows = connection.execute(select(exposures).where(exposures.c.asked == asked))
     answers = [
         Answer(
@@ -173,7 +194,12 @@ def about(connection: Connection, asked: str) -> tuple[list[Stand], list[str]]:
         elif at > told[host].asked_at and told[host].state not in SAFE:
             told[host] = replace(told[host], why=f"{told[host].why}; it did not answer when it was asked since")
     order = ("exposed", "not_known", NO_ANSWER, "mitigated", "patched", "not_installed")
-    known = {row[0] for row in connection.execute(select(schema.run_hosts.c.host).distinct())}
+    if inventory is not None:
+        known = set(inventory)
+        for host in set(told) - known:
+            told[host] = replace(told[host], why=f"{told[host].why}; it is in no inventory of upkeep.yml")
+    else:
+        known = {row[0] for row in connection.execute(select(schema.run_hosts.c.host).distinct())}
     return sorted(told.values(), key=lambda one: (order.index(one.state), one.host)), sorted(known - set(told))
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.unit.scheduler import results_file
 from upkeep import record
 from upkeep.cli import main
-from upkeep.errors import OK, WRONG_USE
+from upkeep.errors import FINDINGS, OK, WRONG_USE
 from upkeep.reconcile import Policy
 from upkeep.store import Store, exposures, open_store
 from upkeep.store.exposures import Answer, Stand, stands
@@ -119,13 +119,49 @@ def test_results_that_come_late_or_twice_change_nothing_but_what_they_tell(store
     assert seen == {("patched", 1000.0, 2000.0)}
 
 
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(("days", "since"), [(29.0, 0.0), (31.0, 31.0)])
+def test_what_comes_back_long_after_it_was_mended_counts_anew(days: float, since: float) -> None:
+    """The key of a package without a version is asked again and again."""
+    answers = [
+        Answer("h", "openssl", 0.0, 1, "mitigated"),
+        Answer("h", "openssl", 1.0, 2, "patched"),
+        Answer("h", "openssl", 20 * DAY, 3, "patched"),
+        Answer("h", "openssl", 1.0 + days * DAY, 4, "exposed"),
+        Answer("h", "openssl", 2.0 + days * DAY, 5, "patched"),
+    ]
+    told = stands(answers)["h"]
+    begun = 0.0 if since == 0.0 else 1.0 + since * DAY
+    assert told.exposed_since == begun and told.seconds_to_patch == 2.0 + days * DAY - begun
+    assert told.mitigated_at == (0.0 if since == 0.0 else None)
+
+
+@pytest.mark.parametrize("entry", ["hostile", {"state": "fine"}, {}, None])
+def test_an_answer_that_cannot_be_read_does_not_leave_an_older_one_standing(store: Store, entry: Any) -> None:
+    run(store, 1, 1000.0, {"a": "ok"}, [("a", state("patched"))])
+    told = {"kind": "exposure", "subject": "os", "data": {"exposure": {CVE: entry}}}
+    did = run(store, 2, 2000.0, {"a": "ok"}, [("a", told)])
+    assert did.notes == ("What a says of its exposure cannot be read, and is not known.",)
+    a = about(store)[0]["a"]
+    assert (a.state, a.why) == ("not_known", "what it told cannot be read")
+
+
+def test_never_asked_are_the_hosts_of_the_inventory(store: Store) -> None:
+    run(store, 1, 1000.0, {"a": "ok", "b": "ok"}, [("a", state("exposed")), ("b", state("patched"))])
+    run(store, 2, 2000.0, {"gone": "ok"}, [])
+    with store.database.read() as connection:
+        told, never = exposures.about(connection, CVE, {"a", "new"})
+    assert never == ["new"] and [one.host for one in told] == ["a", "b"]
+    assert told[1].why.endswith("it is in no inventory of upkeep.yml")
+
+
 @pytest.mark.parametrize(
     "data",
     [
         {"dropped": "too large"},
         {"exposure": "hostile"},
-        {"exposure": {CVE: "hostile"}},
-        {"exposure": {CVE: {"state": "fine"}}},
         {"exposure": {"": {"state": "exposed"}}},
     ],
 )
@@ -155,22 +191,29 @@ def test_forgotten_all_at_once_when_nobody_asks_any_more(store: Store) -> None:
         assert exposures.prune(connection, 6000.0) == 2
 
 
-def test_the_command(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    inventory: dict[str, Any] | None = None
+    monkeypatch.setattr("upkeep.commands.exposure.groups_of_hosts", lambda _config: inventory)
     assert main(["exposure"]) == OK and "Nobody was asked yet" in capsys.readouterr().out
-    assert main(["exposure", CVE]) == OK
+    assert main(["exposure", CVE]) == FINDINGS, "nobody knows"
     assert f"No host was asked for {CVE} yet. Ask: upkeep run emergency_patch -e cve={CVE}" in capsys.readouterr().out
     run(store, 1, 1000.0, {"a": "ok", "b": "ok", "c": "unreachable"},
         [("a", state("exposed", 1005.0, published=505.0)), ("b", state("exposed", 1006.0)),
          ("a", state("patched", 1065.0))])  # fmt: skip
     run(store, 2, 2000.0, {"other": "ok"}, [])
-    assert main(["exposure", CVE.lower()]) == OK
+    assert main(["exposure", CVE.lower()]) == FINDINGS
     out = capsys.readouterr().out
     rows = {line.split()[0]: line for line in out.splitlines() if line and line.split()[0] in ("a", "b", "c")}
     assert "patched" in rows["a"] and "60 s" in rows["a"] and "patched 9 min after it was published" in rows["a"]
     assert "openssl 3.0.16-1 → 3.0.17-1" in rows["b"] and "so far" in rows["b"]
     assert "no answer" in rows["c"] and "it did not answer" in rows["c"]
     assert f"{CVE}: 1 exposed, 1 no answer, 1 patched, 1 never asked" in out and "Never asked: other" in out
-    assert main(["exposure", CVE, "--json"]) == OK
+    assert "The inventory cannot be read" in out
+    inventory = {"a": (), "b": (), "c": (), "new": ()}
+    assert main(["exposure", CVE]) == FINDINGS
+    out = capsys.readouterr().out
+    assert "Never asked: new" in out and "cannot be read" not in out
+    assert main(["exposure", CVE, "--json"]) == FINDINGS
     document = json.loads(capsys.readouterr().out)
     assert document["left"] == 2 and document["seconds_to_patch"] == {"hosts": 1, "median": 60.0, "longest": 60.0}
     first = next(host for host in document["hosts"] if host["host"] == "a")
@@ -178,3 +221,7 @@ def test_the_command(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["exposure", "--json"]) == OK
     assert json.loads(capsys.readouterr().out)["questions"][0]["hosts"] == 2
     assert main(["exposure", "a b"]) == WRONG_USE
+    inventory = {"a": (), "b": ()}
+    states = [("a", state("patched", 3001.0)), ("b", state("mitigated", 3001.0)), ("c", state("patched", 3001.0))]
+    run(store, 3, 3000.0, {"a": "ok", "b": "ok", "c": "ok"}, states)
+    assert main(["exposure", CVE]) == OK, "patched, or mitigated, which is of low severity"
