@@ -447,7 +447,7 @@ def _tell_exposure(reviewed: Review, result: dict[str, Any], work: _Work) -> Non
 
 
 def _mitigations(host: Host, options: Mapping[str, Any], reviewed: Review) -> list[dict[str, Any]] | None:
-    """The mitigations that Upkeep put in on this host, and whether they are in force; None when they may not be seen."""
+    """The mitigations that Upkeep put in on this host, and whether they are in force; None: they may not be seen."""
     if not host.exists(mitigations.BASE) and not host.denied(mitigations.BASE):
         return []
     try:

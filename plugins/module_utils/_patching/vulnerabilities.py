@@ -130,10 +130,9 @@ def exposure(
     if manager == "apt":
         fixes = [fix for fix in fixes if str(fix["release"]).partition(":")[0] in DEB_FAMILY]
     if not fixes:
-        told = ", ".join(sorted(others))
-        return _exposure(
-            "not_known", "the vulnerability data knows it of %s only, where packages have other names" % told
-        )
+        where = ", ".join(sorted(others))
+        why = "the vulnerability data knows it of %s only, where packages have other names" % where
+        return _exposure("not_known", why)
     compare = comparer(manager)
     sources = {str(fix["source"]) for fix in fixes}
     here = [package for package in installed if source_name(package)[0] in sources]
