@@ -87,7 +87,11 @@ class Engine:
             spec = campaigns.one(connection, number).campaign.spec
         if step is not None:
             return self._follow(step, spec, now)
-        frozen = frozen_hosts(self.config, spec, now)
+        frozen, doubt = {}, ""
+        try:
+            frozen = frozen_hosts(self.config, spec, now)
+        except UpkeepError as error:
+            doubt = f"nobody knows which hosts are frozen: {error.what}"
         while True:
             with self._store.database.write() as connection:
                 step = campaigns.open_step(connection, number)
@@ -98,6 +102,8 @@ class Engine:
                 decision = decide.decide(campaign, now, spans_of(self.config, spec, now), frozen, held)
                 if isinstance(decision, decide.Wait):
                     return Resting(decision.until, decision.why, decision.stuck, campaign)
+                if doubt and isinstance(decision, decide.Run) and decision.batch is not None:
+                    return Resting(now + decide.HELD_AGAIN, doubt, False, campaign)
                 if isinstance(decision, decide.Become):
                     campaigns.save(connection, number, campaign, decision.campaign, "", now)
                     continue

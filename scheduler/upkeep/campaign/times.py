@@ -44,7 +44,10 @@ def window_ends(spans: Sequence[Span], now: float) -> float | None:
 
 
 def frozen_hosts(config: Config, spec: Spec, now: float) -> dict[str, float]:
-    """Hosts that are frozen now, or will be before a batch would be over (a step's time limit), and until when."""
+    """Hosts that are frozen now, or will be before a batch would be over (a step's time limit), and until when.
+
+    Raises UpkeepError when the inventory cannot be asked: then nobody knows who is frozen.
+    """
     frozen: dict[str, float] = {}
     for freeze in config.freezes:
         soon = freeze.start <= now + (spec.time_limit or 0.0) and now < freeze.end
@@ -56,8 +59,10 @@ def frozen_hosts(config: Config, spec: Spec, now: float) -> dict[str, float]:
 
 
 def matching(sources: Sequence[str], pattern: str) -> list[str]:
-    """The hosts of a pattern that the inventory knows; none when it knows none of it."""
+    """The hosts of a pattern that the inventory knows; none when it knows none of it. Raises UpkeepError."""
     try:
         return inventory.check_limit(sources, pattern, strict=False)
-    except UpkeepError:
+    except UpkeepError as error:
+        if "matches no host" not in error.what:
+            raise
         return []

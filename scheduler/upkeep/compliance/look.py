@@ -51,6 +51,9 @@ def look(connection: Connection, review: Review, config: Config, now: float) -> 
         for host in judged(connection, config, now).hosts:
             if host.why:
                 _not_known(review, host)
+        if config.compliance is not None and groups_of_hosts(config) is None:
+            why = "the inventory cannot be read, so nobody knows which hosts were never looked at"
+            raise CannotCheck(why, "See what is wrong with it: upkeep doctor")
     with review.check(EXPIRED):
         for one in judged(connection, config, now).exceptions:
             if one.state != "stands":

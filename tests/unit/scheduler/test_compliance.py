@@ -283,6 +283,20 @@ def test_a_policy_by_groups_cannot_be_judged_without_an_inventory(
     assert [(one.name, one.state) for one in made.hosts] == [("web1", "overdue")]
 
 
+def test_a_host_that_was_never_looked_at_stays_told_when_the_inventory_cannot_be_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path / "home")
+    inventory(monkeypatch, {"new": frozenset()})
+    selfreview.step(store, config, NOW)
+    assert compliance_tickets(store) == {look.NOT_KNOWN: [("new", "medium")]}
+    inventory(monkeypatch, None)
+    monkeypatch.setattr(look, "_last", None)
+    selfreview.step(store, config, NOW + 60)
+    assert compliance_tickets(store) == {look.NOT_KNOWN: [("new", "medium")]}
+    assert f"upkeep.check.not_run of {look.NOT_KNOWN}" in {ticket.cause for ticket in store.tickets()}
+
+
 def test_hosts_without_a_policy_are_left_out(store: Store) -> None:
     keep(store, told("web1", NOW, data()), told("printer1", NOW, data()), told("old", NOW, data()))
     groups = {"web1": {"web"}, "printer1": {"printers"}, "printer2": {"printers"}}
