@@ -186,7 +186,7 @@ def of_failure(host: str, task: str, action: str, result: Mapping[str, Any] | No
         TASK_FAILED,
         task,
         "medium",
-        "The task '%s' failed: %s" % (task, message.splitlines()[0] if message else "no message"),
+        "The task '%s' failed: %s" % (task, _heading(message)),
         message.splitlines()[:MESSAGE_LINES],
         _failure_remedy(host, message),
         {"action": action},
@@ -205,7 +205,7 @@ def of_unreachable(host: str, result: Mapping[str, Any] | None) -> Iterator[dict
         HOST_UNREACHABLE,
         host,
         "high",
-        "%s cannot be reached: %s" % (host, message.splitlines()[0] if message else "no message"),
+        "%s cannot be reached: %s" % (host, _heading(message)),
         message.splitlines()[:MESSAGE_LINES],
         _unreachable_remedy(host, message),
     )
@@ -272,6 +272,14 @@ def _shape(result: Mapping[str, Any] | None) -> str:
         if result is None
         else "a result with %s" % (", ".join(sorted(map(str, result))) or "nothing")
     )
+
+
+def _heading(message: str) -> str:
+    """The first line of a message, and the next one where the first only announces it ("Validation failed:")."""
+    lines = message.splitlines()
+    if not lines:
+        return "no message"
+    return " ".join(lines[:2]) if lines[0].rstrip().endswith(":") else lines[0]
 
 
 def _message(result: Mapping[str, Any]) -> str:

@@ -127,7 +127,7 @@ def _failed(review: Review, kept: Kept, host: model.Host) -> None:
         FAILED,
         f"{host.name}, campaign {kept.name}",
         "medium",
-        f"{host.name} {how} by the campaign {kept.name}: {host.why}.",
+        f"{host.name} {how} by the campaign {kept.name}: {host.why.rstrip('.')}.",
         [f"it had come to: {', '.join(host.times) or 'nothing'}"],
         f"See it: upkeep campaign status {kept.name}. Put it right; then plan it anew: upkeep campaign plan "
         f"{kept.name}",

@@ -100,6 +100,23 @@ def test_a_private_key_in_a_message_is_masked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (
+            "Validation of arguments failed:\nos_patch_drains is no list",
+            "Validation of arguments failed: os_patch_drains is no list",
+        ),
+        ("It broke.\nand more", "It broke."),
+        ("It says:", "It says:"),
+        ("", "no message"),
+    ],
+)
+def test_a_first_line_that_only_announces_the_reason_takes_it_along(message: str, said: str) -> None:
+    found = findings(list(results.of_failure("web1", "Review", MODULE, {"msg": message})))["upkeep.task.failed"]
+    assert found["summary"] == f"The task 'Review' failed: {said}"
+
+
+@pytest.mark.parametrize(
     ("result", "remedy"),
     [
         (

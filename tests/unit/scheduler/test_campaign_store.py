@@ -231,7 +231,7 @@ def test_a_host_that_failed_is_told_with_its_reason_until_a_newer_plan_has_seen_
     one, two, three = fleet(SPEC, [0, 1, 1]).hosts
     hosts = (
         replace(one, state="rolled_back", batch=1, failed=True, why="nginx is dead", times={"applied": 1.0}),
-        replace(two, state="left_out", batch=2, failed=True, why="no room on /"),
+        replace(two, state="left_out", batch=2, failed=True, why="no room on /."),
         replace(three, state="left_out", why="h1 of its group failed: the others are left as they are"),
     )
     number = planned(store)
