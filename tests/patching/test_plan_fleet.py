@@ -271,13 +271,14 @@ def test_the_role_shows_the_plan_and_writes_it_down(fleet: Fleet, tmp_path: Path
     before = planned(fleet["pdeb"])
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(fleet.ansible_inventory)]
     command += [str(ROOT / "playbooks" / "patch_plan.yml"), "--limit", "pdeb", "--check", "-e"]
-    command.append(json.dumps({"patch_plan_save_to": str(tmp_path), "patch_plan_refresh": False}))
+    folder = tmp_path / "plans"  # made by the role
+    command.append(json.dumps({"patch_plan_save_to": str(folder), "patch_plan_refresh": False}))
     for changed in ("changed=1", "changed=0"):
         ran = subprocess.run(command, capture_output=True, text=True, timeout=100, env=dict(os.environ), check=False)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert changed in ran.stdout and "upgrade libupkeepdemo1 (amd64) 1.0-1 -> 1.0-1+deb12u1" in ran.stdout
-    saved = json.loads((tmp_path / "pdeb.json").read_text())
-    assert saved == before.plan and (tmp_path / "pdeb.json").stat().st_mode & 0o77 == 0
+    saved = json.loads((folder / "pdeb.json").read_text())
+    assert saved == before.plan and (folder / "pdeb.json").stat().st_mode & 0o77 == 0
     command[-1] = json.dumps({"patch_plan_approved": {"pdeb": saved}, "patch_plan_select": "all"})
     ran = subprocess.run(command, capture_output=True, text=True, timeout=100, env=dict(os.environ), check=False)
     assert ran.returncode == 0 and f"The approved plan {saved['id']} is not what would be done now" in " ".join(
