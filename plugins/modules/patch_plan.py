@@ -280,7 +280,7 @@ plan:
       sample: [{name: postgresql-15, from: 15.12-0+deb12u2, to: 15.14-0+deb12u1, security: true, why: excluded,
         reason: The vendor of the ERP has not released this version yet, until: "2026-12-31"}]
     services:
-      description: Units that restart by the scripts of a package, are to be restarted by Upkeep, or are left alone.
+      description: Units that restart by the scripts of a package, need a restart by Upkeep, or are left alone.
       type: list
       elements: dict
       sample: [{unit: nginx.service, restart: upkeep, why: it runs code of libssl3}]
@@ -306,7 +306,7 @@ lines:
   type: list
   elements: str
   sample:
-    - "p-03aca58b6763: Packages: 1 upgraded (1 security); services restarted: 1; no reboot."
+    - "p-03aca58b6763: Packages: 1 upgraded (1 security); restarts needed: 1; no reboot."
     - "- upgrade openssl (amd64) 3.0.16-1~deb12u1 -> 3.0.17-1~deb12u2; security (high); CVE-2025-9230"
 missing:
   description: Packages of O(packages) that are not installed here.
@@ -367,7 +367,7 @@ plans:
   returned: when there is a plan
   type: list
   elements: dict
-  sample: [{subject: os, id: p-03aca58b6763, summary: "Packages: 1 upgraded (1 security); services restarted: 1; no
+  sample: [{subject: os, id: p-03aca58b6763, summary: "Packages: 1 upgraded (1 security); restarts needed: 1; no
     reboot.", plan: {}}]
 findings:
   description: What a person should know of. The names of the checks are stable.

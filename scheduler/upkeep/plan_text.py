@@ -15,7 +15,7 @@ PACKAGES = 4
 
 
 def line(planned: Mapping[str, Any]) -> str:
-    """A host's plan: its packages, security first, and the services that are restarted."""
+    """A host's plan: its packages, security first, and the services that need a restart."""
     packages = [one for one in planned.get("packages") or () if isinstance(one, dict)]
     security = sum(bool(one.get("security")) for one in packages)
     asked = sorted(packages, key=lambda one: (not one.get("security"), not one.get("asked"), str(one.get("name"))))
@@ -28,7 +28,7 @@ def line(planned: Mapping[str, Any]) -> str:
     count += f" ({security} security)" if security else ""
     services = [one for one in planned.get("services") or () if isinstance(one, dict)]
     units = [str(one.get("unit")) for one in services if one.get("restart") != "never"]
-    restarts = f"; restarts {named(units)}" if units else ""
+    restarts = f"; restarts needed: {named(units)}" if units else ""
     return f"{count}: {', '.join(change)}{restarts}" if packages else f"no package{restarts}"
 
 
@@ -63,7 +63,7 @@ def changes(planned: Mapping[str, Mapping[str, Any]]) -> list[tuple[Change, list
 
 
 def restarts(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The services that some hosts' plans restart, and on which hosts."""
+    """The services that need a restart by some hosts' plans, and on which hosts."""
     found: dict[str, list[str]] = {}
     for host, plan in planned.items():
         for one in plan.get("services") or ():

@@ -41,7 +41,7 @@ SELECTS = ("security", "all", "cves", "packages")
 ACTIONS = ("upgrade", "install", "remove", "downgrade")
 REASONS = ("held", "excluded", "pinned", "phased", "kept_back", "not_selected", "would_remove")
 RESTARTS = ("package", "upkeep", "never")
-"""Who restarts a unit: the package's own scripts, Upkeep after the transaction, or nobody (``restart_never``)."""
+"""Who restarts a unit: the package's own scripts, Upkeep (where it is told to), or nobody (``restart_never``)."""
 
 PACKAGES_LIMIT = 20_000
 """Packages of a plan: an upgrade to the next release has some 3,000."""
@@ -307,7 +307,7 @@ def summary(plan: Plan) -> str:
     if security:
         text += " (%d security%s)" % (security, ", %d known to be exploited" % exploited if exploited else "")
     restarts = sum(service["restart"] != "never" for service in plan.get("services", []))
-    text += "; services restarted: %d" % restarts
+    text += "; restarts needed: %d" % restarts
     return text + ("; a reboot is needed." if _reboot(plan) else "; no reboot.")
 
 
@@ -331,7 +331,7 @@ def lines(plan: Plan) -> list[str]:
         told += ["left out:", *_some(kept_out)]
     if not_asked:
         told.append("not asked for by select: %s: %d" % (plan["select"], len(not_asked)))
-    words = {"package": "restarted by its package", "upkeep": "to be restarted", "never": "left alone"}
+    words = {"package": "restarted by its package", "upkeep": "needs a restart", "never": "left alone"}
     services = plan.get("services", [])
     if services:
         lines_of = ["%s: %s (%s)" % (s.get("unit", "?"), words[s["restart"]], s.get("why", "")) for s in services]

@@ -95,7 +95,7 @@ def _changes(out: Any, planned: Mapping[str, Mapping[str, Any]]) -> None:
     if restarts:
         on = ("all" if len(hosts) == len(planned) else plan_text.named(hosts, 3) for hosts in restarts.values())
         told = [f"{unit} ({hosts})" for unit, hosts in zip(restarts, on, strict=True)]
-        out.print(render.text(f"Restarts: {plan_text.named(told, SERVICES)}"))
+        out.print(render.text(f"Restarts needed: {plan_text.named(told, SERVICES)}"))
 
 
 def _how(out: Any, config: Config, kept: Kept, batches: Sequence[tuple[int, list[str]]]) -> None:

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.upkeep.maintenance.plugins.module_utils._applying import options as specs
 from ansible_collections.upkeep.maintenance.plugins.module_utils._applying import services
+from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.journal import Journal, Store
+from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.rollback import rollback
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Ran
+from ansible_collections.upkeep.maintenance.plugins.module_utils._patching import plan_model
 from tests.unit.fake_host import FakeHost
 
 MAPS = "7f00-7f01 r-xp 0 08:01 5 /usr/lib/libz.so.1 (deleted)\n"
@@ -106,3 +111,38 @@ def test_a_name_that_is_no_unit_reaches_no_command_line() -> None:
     host = Machine()
     assert services.show(host, ["-H", "a b.service", "--root=/x.service", "x.target"]) == {}
     assert host.ran == []
+
+
+def put_back(host: Machine, base: Path) -> dict[str, Any]:
+    """patch_rollback where the packages are as they were: what was up before the plan is what is left to see to."""
+    row = {"name": "demo", "arch": "all", "from": "1.0-1", "to": "2.0-1", "action": "upgrade", "asked": True}
+    uses = {"unit": "uses.service", "restart": "upkeep", "why": "it runs code of demo"}
+    made = plan_model.make("apt", "all", [row], services=[uses, {"unit": "bus.service", "restart": "never"}])
+    before = {"demo:all": "1.0-1"}
+    journal = Journal(made, "applied", before=before, active=["a.service", "bus.service", "uses.service"])
+    journal.units = {"demo:all": ["a.service", "timer.service"]}
+    store = Store(str(base))
+    store.open(journal.plan_id)
+    store.save(journal)
+    host.programs.add("apt-get")
+    host.files["/var/lib/dpkg/status"] = (
+        "Package: demo\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0-1\n"
+    )
+    spec = {name: one.get("default") for name, one in specs.ROLLBACK_SPEC.items()}
+    return rollback(host, dict(spec, lock_timeout=1), store.base)
+
+
+def test_the_way_back_covers_what_the_patch_broke(tmp_path: Path) -> None:
+    host = Machine()
+    host.states.update({"a.service": "failed", "uses.service": "failed", "bus.service": "failed"})
+    result = put_back(host, tmp_path / "base")
+    assert result["ok"], result
+    assert host.restarted() == ["a.service", "uses.service"], "what was restarted for the plan died of it, too"
+    covered = [one["subject"] for one in result["coverage"] if one["check"] == "patch.apply.service_failed"]
+    assert covered == ["a.service", "uses.service", "sshd"], "bus.service is not ours to see to"
+
+    still = Machine(dies=("uses.service",))
+    still.states.update({"a.service": "active", "uses.service": "failed"})
+    result = put_back(still, tmp_path / "other")
+    assert not result["ok"] and [found["subject"] for found in result["findings"]] == ["uses.service"]
+    assert not any(one["check"] == "patch.apply.service_failed" for one in result["coverage"])

@@ -157,7 +157,7 @@ def test_a_plan_is_told_in_lines_as_far_as_it_tells() -> None:
     bare["id"] = model.plan_id(bare)
     assert model.errors_of(bare) == []
     assert model.lines(bare) == [
-        f"{bare['id']}: Packages: 1 upgraded; services restarted: 0; no reboot.",
+        f"{bare['id']}: Packages: 1 upgraded; restarts needed: 0; no reboot.",
         "- upgrade a (all) 1 -> 2",
     ]
     made = plan(
@@ -177,7 +177,7 @@ def test_a_plan_is_told_in_lines_as_far_as_it_tells() -> None:
         "- x 1 -> 2 - kept back until u (r), a security update",
         "not asked for by select: security: 1",
         "services:",
-        "- n.service: to be restarted (w)",
+        "- n.service: needs a restart (w)",
         "reboot: libc",
         "download: 244 KiB; time: about 183 s, as measured on this host",
     ]
@@ -201,7 +201,7 @@ def test_a_plan_is_told_in_a_sentence_and_a_package_in_a_line() -> None:
         reboot=["libc"],
     )
     assert model.summary(made) == (
-        "Packages: 1 upgraded, 1 installed (1 security, 1 known to be exploited); services restarted: 0; "
+        "Packages: 1 upgraded, 1 installed (1 security, 1 known to be exploited); restarts needed: 0; "
         "a reboot is needed."
     )
     cves = [f"CVE-2026-{number}" for number in range(1, 6)]
