@@ -40,12 +40,12 @@ CHECKS = (WAITING, STOPPED, FAILED, QUARANTINED, LEFT)
 LEFT_AFTER = 1800.0
 """Seconds for which something may be left to be undone before a person is told."""
 NEWEST = 50
-"""Campaigns that are looked at."""
+"""Campaigns that are looked at, beside those in which something stands."""
 
 
 def look(connection: Connection, review: Review, config: Config, now: float) -> None:
     """All checks."""
-    found = campaigns.listed(connection, NEWEST)
+    found = campaigns.to_tell(connection, NEWEST)
     with review.check(WAITING):
         for kept in found:
             if kept.waits_for_approval:

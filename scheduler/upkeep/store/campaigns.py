@@ -20,7 +20,7 @@ from .schema_campaigns import campaign_hosts, campaign_steps, campaign_undo, cam
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection, Row, Select
 
 WAITING = "waiting"
 """A step that is claimed, and whose run has not begun."""
@@ -214,6 +214,24 @@ def listed(connection: Connection, limit: int) -> list[Kept]:
     return [_kept(connection, row) for row in rows]
 
 
+def to_tell(connection: Connection, limit: int) -> list[Kept]:
+    """The newest campaigns, and older ones in which something stands still: waiting or under way, with a host in
+    quarantine, or with something to undo. Newest first."""
+    number = campaigns.c.number
+    newest_ones = select(number).order_by(number.desc()).limit(limit).subquery()
+    open_ones = campaigns.c.state.in_((model.WAITS, model.RUNNING, model.PAUSED, model.STOPPED))
+    stands = open_ones | number.in_(_left()) | number.in_(select(newest_ones.c.number))
+    rows = connection.execute(select(campaigns).where(stands).order_by(number.desc())).all()
+    return [_kept(connection, row) for row in rows]
+
+
+def _left() -> Select[Any]:
+    """The numbers of campaigns with something that is not undone, or a host in quarantine."""
+    undone = select(campaign_undo.c.campaign).where(campaign_undo.c.cleared.is_(None))
+    quarantined = select(campaign_hosts.c.campaign).where(campaign_hosts.c.state == model.QUARANTINED)
+    return select(undone.union(quarantined).subquery().c.campaign)
+
+
 def of_interest(connection: Connection) -> list[int]:
     """Campaigns of which something may be to be done: under way, or ended with something that is not undone."""
     left = select(campaign_undo.c.campaign).where(campaign_undo.c.cleared.is_(None))
@@ -369,9 +387,9 @@ def undo_of(connection: Connection, number: int) -> list[Undo]:
 
 
 def prune(connection: Connection, before: float) -> int:
-    """Forget campaigns that ended before a moment, but not those with something that is not undone."""
-    left = select(campaign_undo.c.campaign).where(campaign_undo.c.cleared.is_(None))
-    old = (campaigns.c.ended < before) & campaigns.c.state.in_(list(model.ENDED)) & campaigns.c.number.not_in(left)
+    """Forget campaigns that ended before a moment, but not those with something that is not undone, or a host in
+    quarantine."""
+    old = (campaigns.c.ended < before) & campaigns.c.state.in_(list(model.ENDED)) & campaigns.c.number.not_in(_left())
     return connection.execute(delete(campaigns).where(old)).rowcount
 
 
