@@ -1,0 +1,145 @@
+# Copyright (c) 2026, Upkeep contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which modules the role os_patch calls in which order when something goes wrong: the real role, scripted modules.
+
+What each module does is tested on real hosts elsewhere; here it is the ways through the role: no fleet takes them all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.timeout(300)
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = """
+import json, os
+from ansible.module_utils.basic import AnsibleModule
+
+NAME, FOLDER = {name!r}, {folder!r}
+words = "plan plan_id restart_services timeout lock_timeout ends assume_prepared state name before_plan probes ignore"
+module = AnsibleModule(
+    argument_spec=dict((word, dict(type="raw")) for word in (words + " wait server").split()), supports_check_mode=True
+)
+call = NAME + (":" + module.params["state"] if module.params["state"] else "") + ("?" if module.check_mode else "")
+with open(os.path.join(FOLDER, "calls"), "a") as stream:
+    stream.write(call + "\\n")
+with open(os.path.join(FOLDER, "script.json")) as stream:
+    script = json.load(stream)
+answers = script.get(call, [dict()])
+answer = answers.pop(0) if len(answers) > 1 else answers[0]
+with open(os.path.join(FOLDER, "script.json"), "w") as stream:
+    json.dump(script, stream)
+if answer.get("failed"):
+    module.fail_json(**answer)
+module.exit_json(**answer)
+"""
+MODULES = ("patch_apply", "patch_rollback", "health_info", "host_snapshot", "traffic_drain", "patch_plan")
+PLAN = {"id": "p-0123456789ab", "packages": [{"name": "demo"}]}
+WELL: dict[str, Any] = {"difference": {"verdict": "healthy", "changes": []}}
+UNWELL = {"difference": {"verdict": "unhealthy", "changes": [{"severity": "critical", "summary": "demo died."}]}}
+NO_REBOOT = {"needed": False, "why": [], "blocked": ""}
+
+
+def snapshots(state: str, changed: bool, **more: Any) -> dict[str, Any]:
+    return {"changed": changed, "snapshots": [{"state": state}], "swept": [], "reboot": NO_REBOOT, **more}
+
+
+SCRIPT: dict[str, list[dict[str, Any]]] = {
+    "patch_apply": [{"changed": True, "phase": "restarted", "reboot": NO_REBOOT}],
+    "patch_apply?": [{"phase": "restarted", "reboot": NO_REBOOT}],
+    "patch_rollback": [{"changed": True, "phase": "rolled_back", "reboot": NO_REBOOT}],
+    "patch_rollback?": [{"changed": True, "phase": "applying"}],
+    "health_info": [WELL],
+    "host_snapshot:present": [snapshots("taken", True)],
+    "host_snapshot:present?": [snapshots("taken", False)],
+    "host_snapshot:reverted": [snapshots("reverted", True)],
+    "host_snapshot:absent": [{"changed": True, "snapshots": [], "swept": []}],
+}
+BOOM = {"failed": True, "msg": "boom", "phase": "applying", "changed": True}
+PREPARED = {"phase": "prepared", "reboot": NO_REBOOT}
+BY_SNAPSHOT = {"os_patch_rollback_by": "snapshot"}
+ROLLBACK = {**BY_SNAPSHOT, "os_patch_steps": ["rollback"]}
+TAKEN, GONE, BACK = "host_snapshot:present", "host_snapshot:absent", "host_snapshot:reverted"
+
+
+def run(folder: Path, script: dict[str, Any], **variables: Any) -> tuple[list[str], str]:
+    """The calls that the role made, and what ansible-playbook printed."""
+    collection = folder / "ansible_collections" / "upkeep" / "maintenance"
+    (collection / "plugins" / "modules").mkdir(parents=True)
+    (collection / "roles").symlink_to(ROOT / "roles")
+    for name in MODULES:
+        (collection / "plugins" / "modules" / f"{name}.py").write_text(MODULE.format(name=name, folder=str(folder)))
+    (folder / "script.json").write_text(json.dumps({**SCRIPT, **script}))
+    (folder / "calls").touch()
+    (folder / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [upkeep.maintenance.os_patch]}\n")
+    (folder / "hosts").write_text(f"web1 ansible_connection=local ansible_python_interpreter={sys.executable}\n")
+    given = {
+        "os_patch_steps": ["snapshot", "apply", "verify", "cleanup"], "os_patch_plans": {"web1": PLAN},
+        "os_patch_snapshot": {"kind": "host"}, "os_patch_reboot_ok": True, **variables,
+    }  # fmt: skip
+    program = Path(sys.executable).with_name("ansible-playbook")
+    ended = subprocess.run(
+        [program, "-i", "hosts", "play.yml", "-e", json.dumps(given)], cwd=folder, capture_output=True, text=True,
+        timeout=280, env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_NOCOLOR": "1"},
+    )  # fmt: skip
+    return (folder / "calls").read_text().split(), " ".join((ended.stdout + ended.stderr).split())
+
+
+@pytest.mark.parametrize(
+    ("script", "variables", "calls", "says"),
+    [
+        pytest.param(
+            {"health_info": [UNWELL, UNWELL, WELL]}, {},
+            [TAKEN, "patch_apply", "health_info", "patch_rollback", "health_info", BACK, BACK, "health_info", GONE],
+            "It was put back, and is well.", id="the snapshot helps where the packages did not",
+        ),
+        pytest.param(
+            {"patch_apply": [{"failed": True, "msg": "locked", "phase": "prepared"}]}, BY_SNAPSHOT,
+            [TAKEN, "patch_apply", GONE], "locked. Nothing was changed.", id="refused at its gates",
+        ),
+        pytest.param(
+            {"patch_apply": [BOOM], BACK: [snapshots("taken", False, failed=True, msg="a later kernel")]}, BY_SNAPSHOT,
+            [TAKEN, "patch_apply", "health_info", "patch_rollback?", BACK, "patch_rollback", "health_info", GONE],
+            "It was put back, and is well.", id="the snapshot refuses, the packages go back",
+        ),
+        pytest.param(
+            {TAKEN: [snapshots("taken", False), snapshots("taken", True)], "patch_rollback?": [PREPARED]}, {},
+            [TAKEN, "patch_rollback?", GONE, TAKEN, "patch_apply", "health_info", GONE], "failed=0",
+            id="one that was kept by an earlier run is no way back",
+        ),
+        pytest.param(
+            {TAKEN: [snapshots("taken", False)]}, {},
+            [TAKEN, "patch_rollback?", "patch_apply", "health_info", GONE], "failed=0",
+            id="one of a plan that is begun is kept",
+        ),
+        pytest.param(
+            {"patch_rollback?": [PREPARED], "patch_rollback": [PREPARED]},
+            ROLLBACK, ["patch_rollback?", "host_snapshot:present?", "patch_rollback"], "failed=0",
+            id="what was not begun is not gone back from",
+        ),
+        pytest.param(
+            {"patch_rollback?": [PREPARED],
+             "host_snapshot:present?": [snapshots("reverting", False, failed=True, msg="about to be reverted")]},
+            ROLLBACK, ["patch_rollback?", "host_snapshot:present?", BACK, BACK, "patch_rollback"], "rescued=1",
+            id="going back that was begun is finished",
+        ),
+        pytest.param(
+            {"traffic_drain:active?": [{"changed": True}]},
+            {"os_patch_steps": ["undrain", "cleanup"], "os_patch_plans": {"web1": {**PLAN, "packages": []}},
+             "os_patch_drains": [{}], "os_patch_snapshot": {}},
+            ["traffic_drain:active?"], "out of service (haproxy)", id="what a killed run left drained is told",
+        ),
+    ],
+)  # fmt: skip
+def test_ways(script: dict[str, Any], variables: dict[str, Any], calls: list[str], says: str, tmp_path: Path) -> None:
+    did, said = run(tmp_path, script, **variables)
+    assert did == calls, said
+    assert says in said
