@@ -299,7 +299,7 @@ def missing(
     if security:
         query = query.where(table.security.is_(True))
     found: dict[str, list[Episode]] = {}
-    for row in connection.execution_options(yield_per=2000).execute(query):
+    for row in connection.execute(query, execution_options={"yield_per": 2000}):
         found.setdefault(row.host, []).append(_episode(row))
     return found
 
