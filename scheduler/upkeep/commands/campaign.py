@@ -345,7 +345,7 @@ def _needs_scheduler(store: Store, arguments: argparse.Namespace) -> None:
 
 
 def _go_on(config: Config, store: Store, arguments: argparse.Namespace, kept: Kept) -> int:
-    from ..campaign import drive, show
+    from ..campaign import drive, model, show
     from ..service import steps
     from .run import actor
 
@@ -364,7 +364,10 @@ def _go_on(config: Config, store: Store, arguments: argparse.Namespace, kept: Ke
         show.document(store, kept)
     else:
         show.status(store, config, kept)
-    return HOSTS_FAILED if any(host.failed for host in kept.campaign.hosts) else OK
+    if any(host.failed for host in kept.campaign.hosts):
+        return HOSTS_FAILED
+    # Under way, and yet nothing is to be done here: it waits for a person.
+    return NOT_RUN if kept.campaign.state == model.RUNNING else OK
 
 
 def _pause(config: Config, store: Store, arguments: argparse.Namespace) -> int:

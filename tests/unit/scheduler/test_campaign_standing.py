@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 
 from ansible_collections.upkeep.maintenance.plugins.module_utils._findings import Review
 from tests.unit.scheduler.campaign_world import fleet
-from upkeep.campaign import look, model
-from upkeep.campaign.model import DRAIN, FINISHED, QUARANTINED, RELEASED, STOPPED, Campaign, Ring, Spec
+from upkeep.campaign import drive, look, model
+from upkeep.campaign.model import DRAIN, FINISHED, QUARANTINED, RELEASED, RUNNING, STOPPED, Campaign, Ring, Spec
+from upkeep.commands import campaign
 from upkeep.config import Config
+from upkeep.errors import HOSTS_FAILED, NOT_RUN, OK
 from upkeep.store import Store, campaigns, open_store
 
 SPEC = Spec("os", rings=(Ring("a", rest=True),))
@@ -44,6 +47,28 @@ def told(store: Store) -> set[tuple[str, str]]:
         look.look(connection, review, Config(None, Path(), campaigns={"os": SPEC}, jobs={}), 10_000.0)
     assert {entry["check"] for entry in review.coverage} >= set(look.CHECKS)
     return {(one["check"], one["subject"]) for one in review.findings}
+
+
+@pytest.mark.parametrize(
+    ("state", "failed", "code"),
+    [(FINISHED, False, OK), (RUNNING, False, NOT_RUN), (STOPPED, True, HOSTS_FAILED), (RUNNING, True, HOSTS_FAILED)],
+)
+def test_the_exit_code_of_one_that_waits_for_a_person_is_not_that_of_one_that_went_well(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, failed: bool, code: int
+) -> None:
+    one, two = fleet(SPEC, [0, 0]).hosts
+    number = stands(store, Campaign(SPEC, (replace(one, failed=failed), two), state))
+
+    def rests(store: Store, _config: Config, number: int, *_more: object) -> campaigns.Kept:
+        with store.database.read() as connection:
+            return campaigns.one(connection, number)
+
+    monkeypatch.setattr(drive, "drive", rests)
+    config = Config(None, tmp_path, campaigns={"os": SPEC}, jobs={})
+    with store.database.read() as connection:
+        kept = campaigns.one(connection, number)
+    arguments = argparse.Namespace(detach=False, json=True)
+    assert campaign._go_on(config, store, arguments, kept) == code
 
 
 def test_what_stands_of_an_old_campaign_is_still_told_and_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
