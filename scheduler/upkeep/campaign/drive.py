@@ -88,7 +88,7 @@ def _until_it_rests(engine: Engine, store: Store, number: int, say: Callable[[st
             return
         if told != look.why:
             told = look.why
-            say(f"{look.why}: goes on in {shown(look.until - now)}")
+            say(f"{look.why}: {'looked at again' if look.stuck else 'goes on'} in {shown(look.until - now)}")
         time.sleep(max(0.05, min(look.until - now, LOOK)))
 
 

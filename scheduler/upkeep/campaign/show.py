@@ -183,8 +183,10 @@ def _next(config: Config, kept: Kept, held: Mapping[str, model.Held], now: float
         return f"{decision.step} on {plan_text.named(decision.hosts)}"
     if isinstance(decision, decide.Become):
         return decision.why
-    until = "" if decision.until == float("inf") else f", until {moments.plain(decision.until, config.time_zone)}"
-    return f"{decision.why}{until}"
+    if decision.until == float("inf"):
+        return decision.why
+    word = "; looked at again" if decision.stuck else ", until"
+    return f"{decision.why}{word} {moments.plain(decision.until, config.time_zone)}"
 
 
 def listed(config: Config, found: Sequence[Kept], *, as_json: bool) -> None:

@@ -295,7 +295,7 @@ def _times(out: Console, made: Report, config: Config) -> None:
     out.print()
     since = render.when(made.since, config.time_zone)[:10]
     if not made.took:
-        out.print(render.text(f"Since {since} no security patch came.", "dim"))
+        out.print(render.text(f"Since {since} no patch was seen to be missing, and then to be there.", "dim"))
     else:
         rows = [
             (
