@@ -378,10 +378,39 @@ class _Work:
     def put_in(self, wanted: Mitigation) -> None:
         """Bring the mitigation into force, and see that it is."""
         known = self.machine.load(self.name)
-        if known is not None and not known.is_same(wanted):
-            self._undo(known)
-            self.machine.forget(self.name) if not self.check_mode else None
-            known = None
+        if known is None or known.is_same(wanted):
+            self._put_in(wanted, known)
+            return
+        self._undo(known)
+        self.machine.forget(self.name) if not self.check_mode else None
+        try:
+            self._put_in(wanted, None)
+        except Refused:
+            if not self.check_mode:
+                self._put_back(known)
+            raise
+
+    def _put_back(self, old: Mitigation) -> None:
+        """Have the one before again, as the new one is refused: better than neither."""
+        try:
+            made = self.machine.load(self.name)
+            if made is not None:
+                self._undo(made)
+            for item in old.items:
+                item.before = self.machine.look(item)
+            old.phase = "applying"
+            self.machine.save(old)
+            for item in old.items:
+                if not is_in_force(item, item.before):
+                    self.machine.give(item, item.wanted)
+            self.machine.load_configuration(old)
+            old.phase = "applied"
+            self.machine.save(old)
+            self.notes.append("the one before is in again")
+        except Refused as refused:
+            self.notes.append("the one before could not be put in again: %s" % refused.why)
+
+    def _put_in(self, wanted: Mitigation, known: Mitigation | None) -> None:
         self.survives_reboot = wanted.survives_reboot
         pending = []
         for number, item in enumerate(wanted.items):

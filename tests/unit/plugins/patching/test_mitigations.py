@@ -214,6 +214,29 @@ def test_another_of_the_same_name_takes_the_first_one_back(machine: Machine) -> 
     assert small(machine).units["cups.service"] == ["loaded", "active"]
 
 
+@pytest.mark.parametrize("how", ["not accepted", "cannot be done"])
+def test_one_whose_successor_is_refused_is_in_again(machine: Machine, how: str) -> None:
+    before = state(machine)
+    given = {"path": "/etc/ssh/x.conf", "content": "Good\n", "validate": ["sshd", "-t"], "reload": ""}
+    small(machine).answers["sshd"] = Ran(0, "", "")
+    does(machine, dropin=given)
+    if how == "not accepted":
+        small(machine).answers["sshd"] = Ran(255, "", "Bad configuration option\n")
+        did = does(machine, dropin={**given, "content": "Bad\n"})
+        small(machine).answers["sshd"] = Ran(0, "", "")
+    else:
+        module(Path(machine.root), "dccp")
+        small(machine).in_use.add("dccp")
+        did = does(machine, kernel_module=["dccp"])
+        (Path(machine.root) / "sys/module/dccp/initstate").unlink()
+        (Path(machine.root) / "sys/module/dccp").rmdir()
+    assert did["failed"] and did["findings"][0]["evidence"] == ["the one before is in again"]
+    assert [one["in_force"] for one in gather(machine, run_checks=True)] == [True]
+    assert (Path(machine.root) / "etc/ssh/x.conf").read_text() == "Good\n"
+    does(machine, state="absent")
+    assert state(machine) == before
+
+
 def test_a_service_that_was_down_is_not_started_afterwards(machine: Machine) -> None:
     small(machine).units["cups.service"] = ["loaded", "inactive"]
     does(machine, **KINDS["service"])
