@@ -97,7 +97,9 @@ options:
         type: str
         default: ""
       at_least:
-        description: Let it be the newest there is, as long as that is not older than O(packages[].version).
+        description:
+          - Let it be the newest there is, as long as that is not older than O(packages[].version).
+          - It is what an emergency asks, and only then a host with an older package is a finding.
         type: bool
         default: false
   exclude:

@@ -54,7 +54,7 @@ def of(spec: Spec, asked: Asked) -> Spec:
 
 def variables(asked: Asked) -> dict[str, Any]:
     """What the role patch_plan is told; what is asked for by name is not left out by how it is rated."""
-    packages = [{"name": name, **({"version": at, "at_least": True} if at else {})} for name, at in asked.packages]
+    packages = [{"name": name, "at_least": True, **({"version": at} if at else {})} for name, at in asked.packages]
     return {
         "patch_plan_select": "cves" if asked.cves else "packages",
         "patch_plan_cves": list(asked.cves),

@@ -41,7 +41,7 @@ def test_it_is_the_campaign_in_short_rings_and_for_this_only() -> None:
     assert (made.rings, made.soak, made.windows, made.max_failures) == ((Ring("all", rest=True),), 0.0, (), Amount(5))
     assert made.extra_vars["patch_plan_select"] == "packages"
     openssl = {"name": "openssl", "version": "3.0.17-1", "at_least": True}
-    assert made.extra_vars["patch_plan_packages"] == [openssl, {"name": "curl"}]
+    assert made.extra_vars["patch_plan_packages"] == [openssl, {"name": "curl", "at_least": True}]
 
 
 def test_what_is_asked_for_is_read_from_words() -> None:

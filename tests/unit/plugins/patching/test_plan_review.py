@@ -299,6 +299,18 @@ def test_named_cves_by_the_source_package() -> None:
     ]
 
 
+@pytest.mark.parametrize("at_least, severities", [(True, ["high"]), (False, [])])
+def test_an_older_package_is_a_finding_only_in_an_emergency(at_least: bool, severities: list[str]) -> None:
+    asked = {"name": "openssl", "version": "3.0.22-1", "at_least": at_least}
+    result = planned(PlanHost([FIX]), select="packages", packages=[asked])
+    assert steps(result) == ["openssl 3.0.19-1>3.0.22-1"]
+    assert result["exposure"]["openssl=3.0.22-1"]["state"] == "exposed", "it is kept either way"
+    assert [f["severity"] for f in result["findings"] if f["check"] == "patch.exposure.exposed"] == severities
+    assert not covered(result, "patch.exposure.exposed", "openssl=3.0.22-1")
+    done = planned(PlanHost([Deb("openssl", "3.0.22-1")]), select="packages", packages=[asked])
+    assert covered(done, "patch.exposure.exposed", "openssl=3.0.22-1"), "what an emergency found is over"
+
+
 def test_mitigations_that_may_not_be_seen_are_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
     checks_of = ("patch.mitigation.lost", "patch.mitigation.left")
     assert all(covered(planned(PlanHost([FIX])), check, "*") for check in checks_of)
