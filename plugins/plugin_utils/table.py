@@ -58,7 +58,7 @@ class FindingsTable:
         said = ", ".join("%s %s" % (count, severity) for severity, count in self.counts.items() if count)
         yield ""
         yield "UPKEEP: %s; %d check(s); hosts: %s" % (
-            "findings: " + said if total else "nothing found",
+            "findings: " + said if total else "nothing found" if hosts else "nothing was looked at",
             len([name for name in self.checks if not name.startswith("upkeep.")]),
             hosts or "none",
         )

@@ -59,3 +59,4 @@ def test_nothing_found_says_what_was_looked_at() -> None:
         ]
     )
     assert shown == ["", "UPKEEP: nothing found; 1 check(s); hosts: 1 ok, 1 unreachable"]
+    assert lines([]) == ["", "UPKEEP: nothing was looked at; 0 check(s); hosts: none"]
