@@ -25,6 +25,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 NAME, FOLDER = {name!r}, {folder!r}
 words = "plan plan_id restart_services timeout lock_timeout ends assume_prepared state name before_plan probes ignore"
+words += " manager refresh refresh_timeout security_origins kernel_in_container metadata_max_age_days lock_max_age_hours"
+words += " security_max_age_days updates_max_age_days release_warn_days allowed_holds updates_limit"
 module = AnsibleModule(
     argument_spec=dict((word, dict(type="raw")) for word in (words + " wait server").split()), supports_check_mode=True
 )
@@ -41,10 +43,11 @@ if answer.get("failed"):
     module.fail_json(**answer)
 module.exit_json(**answer)
 """
-MODULES = ("patch_apply", "patch_rollback", "health_info", "host_snapshot", "traffic_drain", "patch_plan")
+MODULES = ("patch_apply", "patch_rollback", "health_info", "host_snapshot", "traffic_drain", "patch_plan", "patch_info")
 PLAN = {"id": "p-0123456789ab", "packages": [{"name": "demo"}]}
 WELL: dict[str, Any] = {"difference": {"verdict": "healthy", "changes": []}}
 UNWELL = {"difference": {"verdict": "unhealthy", "changes": [{"severity": "critical", "summary": "demo died."}]}}
+TOLD = {"coverage": [{"check": "patch.services.outdated", "subject": "*"}]}
 NO_REBOOT = {"needed": False, "why": [], "blocked": ""}
 
 
@@ -58,6 +61,7 @@ SCRIPT: dict[str, list[dict[str, Any]]] = {
     "patch_rollback": [{"changed": True, "phase": "rolled_back", "reboot": NO_REBOOT}],
     "patch_rollback?": [{"changed": True, "phase": "applying"}],
     "health_info": [WELL],
+    "patch_info": [TOLD],
     "host_snapshot:present": [snapshots("taken", True)],
     "host_snapshot:present?": [snapshots("taken", False)],
     "host_snapshot:reverted": [snapshots("reverted", True)],
@@ -98,7 +102,8 @@ def run(folder: Path, script: dict[str, Any], **variables: Any) -> tuple[list[st
     [
         pytest.param(
             {"health_info": [UNWELL, UNWELL, WELL]}, {},
-            [TAKEN, "patch_apply", "health_info", "patch_rollback", "health_info", BACK, BACK, "health_info", GONE],
+            [TAKEN, "patch_apply", "health_info", "patch_rollback", "health_info", BACK, BACK, "health_info", "patch_info",
+             GONE],
             "It was put back, and is well.", id="the snapshot helps where the packages did not",
         ),
         pytest.param(
@@ -107,17 +112,18 @@ def run(folder: Path, script: dict[str, Any], **variables: Any) -> tuple[list[st
         ),
         pytest.param(
             {"patch_apply": [BOOM], BACK: [snapshots("taken", False, failed=True, msg="a later kernel")]}, BY_SNAPSHOT,
-            [TAKEN, "patch_apply", "health_info", "patch_rollback?", BACK, "patch_rollback", "health_info", GONE],
+            [TAKEN, "patch_apply", "health_info", "patch_rollback?", BACK, "patch_rollback", "health_info",
+             "patch_info", GONE],
             "It was put back, and is well.", id="the snapshot refuses, the packages go back",
         ),
         pytest.param(
             {TAKEN: [snapshots("taken", False), snapshots("taken", True)], "patch_rollback?": [PREPARED]}, {},
-            [TAKEN, "patch_rollback?", GONE, TAKEN, "patch_apply", "health_info", GONE], "failed=0",
+            [TAKEN, "patch_rollback?", GONE, TAKEN, "patch_apply", "health_info", "patch_info", GONE], "failed=0",
             id="one that was kept by an earlier run is no way back",
         ),
         pytest.param(
             {TAKEN: [snapshots("taken", False)]}, {},
-            [TAKEN, "patch_rollback?", "patch_apply", "health_info", GONE], "failed=0",
+            [TAKEN, "patch_rollback?", "patch_apply", "health_info", "patch_info", GONE], "failed=0",
             id="one of a plan that is begun is kept",
         ),
         pytest.param(
@@ -130,6 +136,32 @@ def run(folder: Path, script: dict[str, Any], **variables: Any) -> tuple[list[st
              "host_snapshot:present?": [snapshots("reverting", False, failed=True, msg="about to be reverted")]},
             ROLLBACK, ["patch_rollback?", "host_snapshot:present?", BACK, BACK, "patch_rollback"], "rescued=1",
             id="going back that was begun is finished",
+        ),
+        pytest.param(
+            {"patch_info": [{"failed": True, "msg": "no"}]}, {"os_patch_snapshot": {}},
+            ["patch_apply", "health_info", "patch_info"], "failed=0 skipped",
+            id="what is left to do cannot be told, and nothing is put back for it",
+        ),
+        pytest.param(
+            {"health_info": [UNWELL]}, {"os_patch_rollback": False, "os_patch_snapshot": {}},
+            ["patch_apply", "health_info"], "It is not put back as it was.", id="who is not well is not told to be done",
+        ),
+        pytest.param(
+            {}, {"os_patch_plans": {"web1": {**PLAN, "packages": []}}, "os_patch_snapshot": {}},
+            ["patch_info"], "failed=0", id="what an earlier run has left to do is told again",
+        ),
+        pytest.param({}, {"os_patch_steps": ["verify"]}, ["health_info", "patch_info"], "failed=0", id="a campaign's step"),
+        pytest.param(
+            {"patch_apply?": [{"reboot": {**NO_REBOOT, "needed": True, "why": ["a kernel"]}}]},
+            {"os_patch_steps": ["reboot"], "os_patch_reboot_ok": False}, ["patch_apply?", "patch_info"], "failed=0",
+            id="a reboot left pending is told where nobody verifies",
+        ),
+        pytest.param(
+            {"traffic_drain:active": [{"failed": True, "msg": "a wrong option"}], "traffic_drain:drained": [
+                {"failed": True, "msg": "a wrong option"}]},
+            {"os_patch_steps": ["drain", "apply", "undrain"], "os_patch_drains": [{}], "os_patch_snapshot": {}},
+            ["traffic_drain:drained", "traffic_drain:active"], '"a wrong option. Nothing was changed."',
+            id="what fails both ways is told once",
         ),
         pytest.param(
             {"traffic_drain:active?": [{"changed": True}]},

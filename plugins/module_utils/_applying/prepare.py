@@ -128,6 +128,12 @@ def _backup(session: Session) -> None:
     """Somebody wants to be sure that what a patch may destroy can be restored: the last restore tests must say so."""
     name, asked = "patch.prepare.backup_stale", session.options["backup"] or {}
     days, results = asked.get("max_age_days") or 0, asked.get("results") or []
+    if days < 0:
+        raise Stop(
+            "patch.prepare.failed", "backup", "medium",
+            "backup.max_age_days is a number of days, or 0 where nobody asks; this is %d." % days, [],
+            "Correct it: os_patch_backup_max_age_days, or backup.max_age_days.",
+        )  # fmt: skip
     if not days:
         session.review.skip(name, "no age of the last restored backup is asked for", "backup: {max_age_days: 7, …}")
         return

@@ -91,6 +91,7 @@ def test_results_by_hand_need_no_time_of_the_last_that_passed() -> None:
     [
         ({"ends": NOW + 600}, "patch.prepare.window_short", "closes in 10 min"),
         ({"backup": {"max_age_days": 3, "results": []}}, "patch.prepare.backup_stale", "no restore test of this host"),
+        ({"backup": {"max_age_days": -7, "results": []}}, "patch.prepare.failed", "a number of days"),
         (
             {"ends": NOW + 751, "backup": {"max_age_days": 3, "results": [result(passed=NOW - 4 * DAY)]}},
             "patch.prepare.backup_stale", "not restored within 3 days: /srv",
