@@ -266,7 +266,7 @@ PARTS = {
         ),
         Part("integration", "real servers and real runs on this machine", _pytest, 2100, "tests/integration"),
         Part("backups", "backups with every fault, restored on real servers", _pytest, 2200, "tests/backups"),
-        Part("patching", "plans, transactions and the way back on the test fleet", _pytest, 2000, "tests/patching"),
+        Part("patching", "plans, transactions, hooks and campaigns on the test fleet", _pytest, 2600, "tests/patching"),
         Part("service", "the scheduler, what it sends and what it is watched by", _pytest, 2100, "tests/service"),
         Part("fleet", "the test fleet itself", _pytest, 1200, "tests/fleet"),
         Part("molecule", "the roles on the test fleet, a scenario an area", _molecule, 1200),
