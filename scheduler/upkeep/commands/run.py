@@ -23,6 +23,7 @@ from ..running import lost
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from ..config import Config, Job
     from ..record import Recorded
@@ -42,6 +43,9 @@ OUTGOING = 10.0
 KEEP_TRYING = 1800.0
 TRY_EVERY = 5.0
 """Seconds for which, and between which, a run of the scheduler tries to keep its results."""
+EMERGENCY = "upkeep.maintenance.emergency_patch"
+ASKED = ("cve", "package", "emergency_patch_cves", "emergency_patch_packages")
+"""The variables of the playbook, of which an emergency needs one."""
 
 EPILOG = """\
 examples:
@@ -112,8 +116,11 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.campaign_step:
         return _of_campaign(arguments, config)
     job, plan = _plan(arguments, config)
+    variables = dict(plan.extra_vars)
     for given in plan.extra_args:
-        extra_vars_of(given)
+        variables.update(extra_vars_of(given))
+    if plan.playbook == EMERGENCY and not any(one.startswith("@") for one in plan.extra_args):
+        _is_asked(variables)
     inventory.check_sources(plan.inventory)
     if plan.limit:
         inventory.check_limit(plan.inventory, plan.limit)
@@ -147,6 +154,17 @@ def execute(arguments: argparse.Namespace) -> int:
             from ..running import followed
 
             return followed.overtaken(store, job, mine.firing, config, if_due=arguments.if_due, as_json=arguments.json)
+
+
+def _is_asked(variables: Mapping[str, Any]) -> None:
+    """An emergency asks for something; a run without it would end as one in which hosts have failed."""
+    if not any(variables.get(name) for name in ASKED):
+        raise UpkeepError(
+            "an emergency of what is not said",
+            expected="a CVE, or a package and the version that mends it",
+            found="neither",
+            remedy="upkeep run emergency_patch -e cve=CVE-2026-12345   (or: -e package=NAME -e version=VERSION)",
+        )
 
 
 def _of_campaign(arguments: argparse.Namespace, config: Config) -> int:

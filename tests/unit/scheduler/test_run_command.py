@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from upkeep.commands.run import _and_then, _seconds
+from upkeep.cli import main
+from upkeep.commands.run import _and_then, _is_asked, _seconds
 from upkeep.errors import UpkeepError
 
 
@@ -34,3 +35,15 @@ def test_a_number_without_a_unit_is_seconds() -> None:
         with pytest.raises(UpkeepError, match="--wait is not understood") as told:
             _seconds("--wait", wrong)
         assert "or a number of seconds" in told.value.expected
+
+
+@pytest.mark.parametrize("more", [[], ["-e", "cve="], ["-e", "version=1.0"]])
+def test_an_emergency_of_nothing_is_wrong_use_and_runs_nowhere(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "upkeep.yml"
+    config.write_text("{}\n")
+    monkeypatch.setenv("UPKEEP_HOME", str(tmp_path / "home"))
+    assert main(["--config", str(config), "run", "emergency_patch", "-i", "web1,", *more]) == 2
+    assert "an emergency of what is not said" in capsys.readouterr().err
+    _is_asked({"cve": "CVE-2026-12345"})
