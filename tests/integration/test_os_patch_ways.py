@@ -25,8 +25,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 NAME, FOLDER = {name!r}, {folder!r}
 words = "plan plan_id restart_services timeout lock_timeout ends assume_prepared state name before_plan probes ignore"
-words += " manager refresh refresh_timeout security_origins kernel_in_container metadata_max_age_days lock_max_age_hours"
-words += " security_max_age_days updates_max_age_days release_warn_days allowed_holds updates_limit"
+words += " manager refresh refresh_timeout security_origins kernel_in_container metadata_max_age_days"
+words += " lock_max_age_hours security_max_age_days updates_max_age_days release_warn_days allowed_holds updates_limit"
 module = AnsibleModule(
     argument_spec=dict((word, dict(type="raw")) for word in (words + " wait server").split()), supports_check_mode=True
 )
@@ -102,8 +102,8 @@ def run(folder: Path, script: dict[str, Any], **variables: Any) -> tuple[list[st
     [
         pytest.param(
             {"health_info": [UNWELL, UNWELL, WELL]}, {},
-            [TAKEN, "patch_apply", "health_info", "patch_rollback", "health_info", BACK, BACK, "health_info", "patch_info",
-             GONE],
+            [TAKEN, "patch_apply", "health_info", "patch_rollback", "health_info", BACK, BACK, "health_info",
+             "patch_info", GONE],
             "It was put back, and is well.", id="the snapshot helps where the packages did not",
         ),
         pytest.param(
@@ -144,13 +144,14 @@ def run(folder: Path, script: dict[str, Any], **variables: Any) -> tuple[list[st
         ),
         pytest.param(
             {"health_info": [UNWELL]}, {"os_patch_rollback": False, "os_patch_snapshot": {}},
-            ["patch_apply", "health_info"], "It is not put back as it was.", id="who is not well is not told to be done",
+            ["patch_apply", "health_info"], "It is not put back as it was.",
+            id="who is not well is not told to be done",
         ),
         pytest.param(
             {}, {"os_patch_plans": {"web1": {**PLAN, "packages": []}}, "os_patch_snapshot": {}},
             ["patch_info"], "failed=0", id="what an earlier run has left to do is told again",
         ),
-        pytest.param({}, {"os_patch_steps": ["verify"]}, ["health_info", "patch_info"], "failed=0", id="a campaign's step"),
+        pytest.param({}, {"os_patch_steps": ["verify"]}, ["health_info", "patch_info"], "failed=0", id="one step"),
         pytest.param(
             {"patch_apply?": [{"reboot": {**NO_REBOOT, "needed": True, "why": ["a kernel"]}}]},
             {"os_patch_steps": ["reboot"], "os_patch_reboot_ok": False}, ["patch_apply?", "patch_info"], "failed=0",

@@ -422,7 +422,7 @@ def _tell(
     reviewed: Review, options: Mapping[str, Any], key: str, told: Mapping[str, Any], plan: Mapping[str, Any]
 ) -> None:
     # Whoever goes on to mend it asks once more, and tells then: of one run the finding would outlive the mending.
-    # And to be older than the version that is to come is no fault of an ordinary package, only in an emergency (at_least).
+    # And to be older than what is to come is no fault of an ordinary package, only in an emergency (at_least).
     ordinary = any(plan_exposure.key_of(one) == key and not one.get("at_least") for one in options["packages"])
     if ("exposure" in options["tell"] and not ordinary) or told["state"] in plan_exposure.SAFE:
         plan_exposure.tell(reviewed, key, told, plan)
