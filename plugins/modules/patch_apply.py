@@ -178,7 +178,7 @@ not_applicable:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.options import APPLY_SPEC
+from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.options import APPLY_SPEC, errors_of
 from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.apply import apply
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 from ansible_collections.upkeep.maintenance.plugins.module_utils._process import Cancelled, cancellable
@@ -186,6 +186,9 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._process import
 
 def main() -> None:
     module = AnsibleModule(argument_spec=APPLY_SPEC, supports_check_mode=True)
+    errors = errors_of(module.params)
+    if errors:
+        module.fail_json(msg="The options of patch_apply make no sense: %s" % "; ".join(errors))
     try:
         with cancellable():
             result = apply(Host(), dict(module.params, check_mode=module.check_mode))

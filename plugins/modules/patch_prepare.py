@@ -174,7 +174,7 @@ not_applicable:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.options import PREPARE_SPEC
+from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.options import PREPARE_SPEC, errors_of
 from ansible_collections.upkeep.maintenance.plugins.module_utils._applying.prepare import prepare
 from ansible_collections.upkeep.maintenance.plugins.module_utils._host import Host
 from ansible_collections.upkeep.maintenance.plugins.module_utils._process import Cancelled, cancellable
@@ -182,6 +182,9 @@ from ansible_collections.upkeep.maintenance.plugins.module_utils._process import
 
 def main() -> None:
     module = AnsibleModule(argument_spec=PREPARE_SPEC, supports_check_mode=True)
+    errors = errors_of(module.params)
+    if errors:
+        module.fail_json(msg="The options of patch_prepare make no sense: %s" % "; ".join(errors))
     try:
         with cancellable():
             result = prepare(Host(), dict(module.params, check_mode=module.check_mode))

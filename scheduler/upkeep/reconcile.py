@@ -79,6 +79,9 @@ BUILT_IN = (
     Rule("*.check.not_run", group_by="subject"),
     Rule("upkeep.approval.waiting", group_by="subject"),  # a plan: who answers in its ticket answers only that one
     Rule("patch.campaign.awaits_approval", group_by="subject"),  # likewise
+    # A CVE, or a mitigation: each is a matter of its own, whose ticket names it.
+    Rule("patch.exposure.*", group_by="subject"),
+    Rule("patch.mitigation.*", group_by="subject"),
     Rule("*", group_by="check", ignore=False),
 )
 """What holds where the configuration says nothing."""

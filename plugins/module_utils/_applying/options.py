@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _LOCK: dict[str, Any] = {"lock_timeout": {"type": "int", "default": 300}}
 _ENDS: dict[str, Any] = {"ends": {"type": "float", "default": 0}}
@@ -42,3 +45,13 @@ ROLLBACK_SPEC: dict[str, Any] = {
     "timeout": {"type": "int", "default": 3600},
     **_LOCK,
 }
+_LEAST = {"timeout": (1, "s"), "lock_timeout": (0, "s"), "room_reserve_mib": (0, "MiB"), "ends": (0, "as an epoch")}
+
+
+def errors_of(options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with options that have their types: a sentence each."""
+    return [
+        "%s is at least %d %s, this is %g" % (name, least, unit, options[name])
+        for name, (least, unit) in _LEAST.items()
+        if name in options and not options[name] >= least
+    ]

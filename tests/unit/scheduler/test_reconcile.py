@@ -183,6 +183,14 @@ def test_a_host_that_cannot_be_reached_keeps_what_stands_on_it() -> None:
     assert world.open() == [1, 2]
 
 
+def test_each_cve_has_its_own_ticket() -> None:
+    world = World()
+    exposed = "patch.exposure.exposed"
+    world.run([("web1", exposed, "CVE-2026-1", "high"), ("web2", exposed, "CVE-2026-1", "high")])
+    world.run([("web1", exposed, "CVE-2026-2", "high")])
+    assert world.open() == [1, 2]
+
+
 def test_each_unreachable_host_has_its_own_ticket() -> None:
     world = World()
     world.run([("db1", HOST_UNREACHABLE, "db1", "high"), ("db2", HOST_UNREACHABLE, "db2", "high")])
