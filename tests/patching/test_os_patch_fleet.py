@@ -263,6 +263,22 @@ def test_reboots_only_where_allowed_and_who_does_not_come_back_is_named(rig: Rig
     assert rig.run(os_patch_reboot_ok=True).changed == dict.fromkeys(HOSTS, 0)
 
 
+def test_services_that_go_on_with_replaced_code_are_told(rig: Rig) -> None:
+    """Not restarted, as nobody asked for it: the host is patched and well, and the vulnerable code runs on."""
+    rig.fleet.repo.publish("v2", "libupkeepdemo1")
+    rig.fleet["osdeb2"].run("systemctl start upkeep-demo")
+    plan = {"patch_plan_select": "packages", "patch_plan_packages": [{"name": "libupkeepdemo1"}]}
+    did = rig.run("--limit", "osdeb2", os_patch_restart_services=False, **plan)
+    assert did.states == {"osdeb2": "ok"} and version(rig.fleet["osdeb2"], "libupkeepdemo1") != OLD
+    again = rig.run("--limit", "osdeb2", os_patch_restart_services=False, **plan)
+    for ran in (did, again):
+        (told,) = ran.findings("osdeb2", "patch.services.outdated")
+        assert "upkeep-demo.service" in str(told), ran.out
+        assert not ran.findings("osdeb2", "patch.exposure.exposed"), "an ordinary package in an ordinary run"
+    rig.fleet["osdeb2"].run("systemctl restart upkeep-demo")
+    assert not rig.run("--limit", "osdeb2", **plan).findings("osdeb2", "patch.services.outdated")
+
+
 def test_approved_plans_from_their_folder_and_the_gates_before_them(rig: Rig) -> None:
     """Each step as a run of its own is what test_faults.py has campaigns do."""
     one = rig.fleet["osdeb1"]
@@ -283,7 +299,7 @@ def test_approved_plans_from_their_folder_and_the_gates_before_them(rig: Rig) ->
     rig.run("--limit", "osdeb1", os_patch_steps=["prepare", "apply", "verify"], **stale)
     assert version(one, "upkeep-demo-held") == NEW and rig.balanced("osdeb1") == []
     did = rig.run("--limit", "osdeb2", os_patch_steps=["prepare", "apply"], fails=True, **common)
-    assert "there is no such file" in did.out and version(rig.fleet["osdeb2"], "upkeep-demo-held") == OLD
+    assert "found no such file" in did.out and version(rig.fleet["osdeb2"], "upkeep-demo-held") == OLD
     # The way back, and the host back in service though it does not answer.
     back = rig.run("--limit", "osdeb1", os_patch_steps=["drain", "rollback", "verify"], **common)
     assert version(one, "upkeep-demo-held") == OLD and back.states == {"osdeb1": "ok"}
