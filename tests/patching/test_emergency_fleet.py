@@ -47,15 +47,15 @@ class Emergency(Run):
 
     def exposures(self, host: str, key: str) -> list[str]:
         """The states of the exposure that the host told in this run, in order."""
-        told = [r["data"]["exposure"] for r in self.records if r["type"] == "state" and r["host"] == host]
-        return [one[key]["state"] for one in told]
+        told = [r for r in self.records if r["type"] == "state" and r["kind"] == "exposure" and r["host"] == host]
+        return [one["data"]["exposure"][key]["state"] for one in told]
 
 
 class Rig:
     """The fleet, a folder of vulnerability data, and a folder for what runs leave."""
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
-        self.fleet, self.folder, self.number = fleet, folder, 0
+        self.fleet, self.folder, self.number, self.began = fleet, folder, 0, time.time()
         self.results: list[Path] = []
         self.first: dict[str, float] = {}
         """When hosts were first seen exposed."""
@@ -170,7 +170,8 @@ def test_patched_in_rings_and_lifted_and_how_long_that_took(rig: Rig) -> None:
     assert did.exposures("emdeb", OPEN) == ["mitigated", "patched"]
     assert did.exposures("emdnf", CVE) == ["exposed", "patched"]
     rows = [did.row(host, CVE) for host in ("emdeb", "emdnf")]
-    assert all(0 < row["seconds_to_patch"] < 200 and row["plan"] for row in rows)
+    since = time.time() - rig.began
+    assert all(0 < row["seconds_to_patch"] < since and row["plan"] for row in rows)
     assert rows[0]["patched_at"] < rows[1]["patched_at"], "one ring after the other"
     # A finding would stay open though it was mended in the same run.
     assert all(not did.findings(host, "patch.exposure.exposed") for host in HOSTS)
