@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 
 from .. import _process
 from .._findings import clean_line, clean_lines
+from .._tls import Unusable
+from .._tls import context as tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,15 +172,11 @@ def _left(end: float) -> float:
     return left
 
 
-def _context(spec: Mapping[str, Any], verify: bool) -> ssl.SSLContext:
+def _trust(spec: Mapping[str, Any], verify: bool) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=spec["ca_file"])
-    except (OSError, ssl.SSLError) as error:
-        raise _NotMade("ca_file %s cannot be read: %s" % (spec["ca_file"], error)) from error
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+        return tls_context(verify=verify, ca_file=spec["ca_file"])
+    except Unusable as error:
+        raise _NotMade("%s (%s)" % (error.what, spec["ca_file"])) from None
 
 
 # -- kinds ---------------------------------------------------------------------------------------------------------
@@ -189,7 +187,7 @@ def _http(spec: Mapping[str, Any], end: float, _now: float) -> Answer:
     host, port = _place(spec)
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        context = _context(spec, spec["verify"])
+        context = _trust(spec, spec["verify"])
         connection = http.client.HTTPSConnection(host, port, timeout=_left(end), context=context)
     else:
         connection = http.client.HTTPConnection(host, port, timeout=_left(end))
@@ -252,7 +250,7 @@ def _tls(spec: Mapping[str, Any], end: float, now: float) -> Answer:
 
 @contextlib.contextmanager
 def _handshake(spec: Mapping[str, Any], name: str, verify: bool, end: float) -> Iterator[ssl.SSLSocket]:
-    context = _context(spec, verify)
+    context = _trust(spec, verify)
     with socket.create_connection((spec["host"], spec["port"]), timeout=_left(end)) as plain:
         plain.settimeout(_left(end))
         with context.wrap_socket(plain, server_hostname=name) as session:

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from .. import _tls
 from .._findings import MASK, clean_line
 from .outcome import Failed, of_bug
 
@@ -47,9 +48,13 @@ class Client:
             blob = base64.b64encode(pair.encode("utf-8")).decode("ascii")
             self.hide(blob)
             self._headers["Authorization"] = "Basic " + blob
-        self._opener = urllib.request.build_opener(
-            _NoRedirects(), urllib.request.HTTPSHandler(context=_tls_context(options))
-        )
+        try:
+            context = _tls.context(
+                **{name: options[name] for name in ("verify", "ca_file", "client_cert", "client_key")}
+            )
+        except _tls.Unusable as error:
+            raise Failed(error.what, error.remedy) from None
+        self._opener = urllib.request.build_opener(_NoRedirects(), urllib.request.HTTPSHandler(context=context))
 
     def hide(self, secret: str) -> None:
         """Show it nowhere, should the server repeat it."""
@@ -157,25 +162,3 @@ class Client:
         if isinstance(cause, ConnectionRefusedError):
             return Failed("nobody listens there", "Is the server running, and its port that of url?")
         return Failed("it could not be asked: %s" % self.clean(str(cause)), "Check url from the machine that ran this.")
-
-
-def _tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options["ca_file"])
-    except (OSError, ssl.SSLError) as error:
-        raise Failed(
-            "ca_file cannot be read: %s" % clean_line(error, 200), "Give a file with certificates in PEM."
-        ) from None
-    if not options["verify"]:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if options["client_cert"]:
-        try:
-            # A key that is locked would ask at the terminal, and wait for ever.
-            context.load_cert_chain(options["client_cert"], options["client_key"], password=lambda: "")
-        except (OSError, ssl.SSLError) as error:
-            raise Failed(
-                "client_cert or client_key cannot be read: %s" % clean_line(error, 200),
-                "Give a certificate and its key in PEM, the key without a passphrase.",
-            ) from None
-    return context

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
 
+from .. import _tls
 from .._findings import MASK, clean_line
 from .vsphere_model import Machine, Snapshot, Store, Work, fault_words, last_name, plain_name, store_of
 
@@ -80,7 +81,10 @@ class Client:
         self._paths: dict[str, str] = {}
 
     def __enter__(self) -> Client:
-        context = _tls_context(self._options)
+        try:
+            context = _tls.context(verify=self._options["verify"], ca_file=self._options["ca_file"])
+        except _tls.Unusable as error:
+            raise Failed(error.what, error.remedy) from None
         self._stub = _pyvmomi.SoapStubAdapter(
             host=self._options["hostname"],
             port=self._options["port"],
@@ -448,16 +452,3 @@ def _left_out(devices: Iterable[Any]) -> Iterator[str]:
         if isinstance(device, _pyvmomi.vim.vm.device.VirtualDisk) and (mode.startswith("independent") or raw):
             label = device.deviceInfo.label if device.deviceInfo else "disk %s" % device.key
             yield "%s (%s)" % (label, "raw, physical mode" if raw else mode)
-
-
-def _tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options["ca_file"])
-    except (OSError, ssl.SSLError) as error:
-        raise Failed(
-            "ca_file cannot be read: %s" % clean_line(error, 200), "Give a file with certificates in PEM."
-        ) from None
-    if not options["verify"]:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
