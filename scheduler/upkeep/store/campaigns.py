@@ -382,7 +382,7 @@ def tells(connection: Connection, run_id: str) -> bool:
 def undo_of(connection: Connection, number: int) -> list[Undo]:
     """All that was to be undone, and when it was."""
     query = select(campaign_undo).where(campaign_undo.c.campaign == number)
-    rows = connection.execute(query.order_by(campaign_undo.c.host, campaign_undo.c.since))
+    rows = connection.execute(query.order_by(campaign_undo.c.host, campaign_undo.c.since, campaign_undo.c.kind))
     return [Undo(row.host, row.kind, row.since, row.cleared) for row in rows]
 
 
