@@ -3,6 +3,7 @@
 """Which modules the role os_patch calls in which order when something goes wrong: the real role, scripted modules.
 
 What each module does is tested on real hosts elsewhere; here it is the ways through the role: no fleet takes them all.
+Each way is a host of one run, as most of the time goes into starting Ansible.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MODULE = """
 import json, os
 from ansible.module_utils.basic import AnsibleModule
 
-NAME, FOLDER = {name!r}, {folder!r}
+NAME, FOLDER = {name!r}, os.environ["UPKEEP_WAY"]
 words = "plan plan_id restart_services timeout lock_timeout ends assume_prepared state name before_plan probes ignore"
 words += " manager refresh refresh_timeout security_origins kernel_in_container metadata_max_age_days"
 words += " lock_max_age_hours security_max_age_days updates_max_age_days release_warn_days allowed_holds updates_limit"
@@ -74,105 +75,130 @@ ROLLBACK = {**BY_SNAPSHOT, "os_patch_steps": ["rollback"]}
 TAKEN, GONE, BACK = "host_snapshot:present", "host_snapshot:absent", "host_snapshot:reverted"
 
 
-def run(folder: Path, script: dict[str, Any], **variables: Any) -> tuple[list[str], str]:
-    """The calls that the role made, and what ansible-playbook printed."""
+WAYS = [
+    pytest.param(
+        {"health_info": [UNWELL, UNWELL, WELL]}, {},
+        [TAKEN, "patch_apply", "health_info", "patch_rollback", "health_info", BACK, BACK, "health_info",
+         "patch_info", GONE],
+        "It was put back, and is well.", id="the snapshot helps where the packages did not",
+    ),
+    pytest.param(
+        {"patch_apply": [{"failed": True, "msg": "locked", "phase": "prepared"}]}, BY_SNAPSHOT,
+        [TAKEN, "patch_apply", GONE], "locked. Nothing was changed.", id="refused at its gates",
+    ),
+    pytest.param(
+        {"patch_apply": [BOOM], BACK: [snapshots("taken", False, failed=True, msg="a later kernel")]}, BY_SNAPSHOT,
+        [TAKEN, "patch_apply", "health_info", "patch_rollback?", BACK, "patch_rollback", "health_info",
+         "patch_info", GONE],
+        "It was put back, and is well.", id="the snapshot refuses, the packages go back",
+    ),
+    pytest.param(
+        {TAKEN: [snapshots("taken", False), snapshots("taken", True)], "patch_rollback?": [PREPARED]}, {},
+        [TAKEN, "patch_rollback?", GONE, TAKEN, "patch_apply", "health_info", "patch_info", GONE], "failed=0",
+        id="one that was kept by an earlier run is no way back",
+    ),
+    pytest.param(
+        {TAKEN: [snapshots("taken", False)]}, {},
+        [TAKEN, "patch_rollback?", "patch_apply", "health_info", "patch_info", GONE], "failed=0",
+        id="one of a plan that is begun is kept",
+    ),
+    pytest.param(
+        {"patch_rollback?": [PREPARED], "patch_rollback": [PREPARED]},
+        ROLLBACK, ["patch_rollback?", "host_snapshot:present?", "patch_rollback"], "failed=0",
+        id="what was not begun is not gone back from",
+    ),
+    pytest.param(
+        {"patch_rollback?": [PREPARED],
+         "host_snapshot:present?": [snapshots("reverting", False, failed=True, msg="about to be reverted")]},
+        ROLLBACK, ["patch_rollback?", "host_snapshot:present?", BACK, BACK, "patch_rollback"], "rescued=1",
+        id="going back that was begun is finished",
+    ),
+    pytest.param(
+        {"patch_info": [{"failed": True, "msg": "no"}]}, {"os_patch_snapshot": {}},
+        ["patch_apply", "health_info", "patch_info"], "failed=0 skipped",
+        id="what is left to do cannot be told, and nothing is put back for it",
+    ),
+    pytest.param(
+        {"health_info": [UNWELL]}, {"os_patch_rollback": False, "os_patch_snapshot": {}},
+        ["patch_apply", "health_info"], "It is not put back as it was.",
+        id="who is not well is not told to be done",
+    ),
+    pytest.param(
+        {}, {"os_patch_plans": {"web1": {**PLAN, "packages": []}}, "os_patch_snapshot": {}},
+        ["patch_info"], "failed=0", id="what an earlier run has left to do is told again",
+    ),
+    pytest.param({}, {"os_patch_steps": ["verify"]}, ["health_info", "patch_info"], "failed=0", id="one step"),
+    pytest.param(
+        {"patch_apply?": [{"reboot": {**NO_REBOOT, "needed": True, "why": ["a kernel"]}}]},
+        {"os_patch_steps": ["reboot"], "os_patch_reboot_ok": False}, ["patch_apply?", "patch_info"], "failed=0",
+        id="a reboot left pending is told where nobody verifies",
+    ),
+    pytest.param(
+        {"traffic_drain:active": [{"failed": True, "msg": "a wrong option"}], "traffic_drain:drained": [
+            {"failed": True, "msg": "a wrong option"}]},
+        {"os_patch_steps": ["drain", "apply", "undrain"], "os_patch_drains": [{}], "os_patch_snapshot": {}},
+        ["traffic_drain:drained", "traffic_drain:active"], '"a wrong option. Nothing was changed."',
+        id="what fails both ways is told once",
+    ),
+    pytest.param(
+        {"traffic_drain:active?": [{"changed": True}]},
+        {"os_patch_steps": ["undrain", "cleanup"], "os_patch_plans": {"web1": {**PLAN, "packages": []}},
+         "os_patch_drains": [{}], "os_patch_snapshot": {}},
+        ["traffic_drain:active?"], "out of service (haproxy)", id="what a killed run left drained is told",
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], str]]:
+    """By the id of a way: the calls that the role made, and what ansible-playbook printed of its host."""
+    folder = tmp_path_factory.mktemp("ways")
     collection = folder / "ansible_collections" / "upkeep" / "maintenance"
     (collection / "plugins" / "modules").mkdir(parents=True)
     (collection / "roles").symlink_to(ROOT / "roles")
     for name in MODULES:
-        (collection / "plugins" / "modules" / f"{name}.py").write_text(MODULE.format(name=name, folder=str(folder)))
-    (folder / "script.json").write_text(json.dumps({**SCRIPT, **script}))
-    (folder / "calls").touch()
-    (folder / "play.yml").write_text("- {hosts: all, gather_facts: false, roles: [upkeep.maintenance.os_patch]}\n")
-    (folder / "hosts").write_text(f"web1 ansible_connection=local ansible_python_interpreter={sys.executable}\n")
-    given = {
-        "os_patch_steps": ["snapshot", "apply", "verify", "cleanup"], "os_patch_plans": {"web1": PLAN},
-        "os_patch_snapshot": {"kind": "host"}, "os_patch_reboot_ok": True, **variables,
+        (collection / "plugins" / "modules" / f"{name}.py").write_text(MODULE.format(name=name))
+    hosts: dict[str, dict[str, Any]] = {}
+    for number, way in enumerate(WAYS):
+        script, variables = way.values[:2]
+        own = folder / f"way{number}"
+        own.mkdir()
+        (own / "script.json").write_text(json.dumps({**SCRIPT, **script}))
+        (own / "calls").touch()
+        hosts[own.name] = {
+            "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "way": str(own),
+            "os_patch_steps": ["snapshot", "apply", "verify", "cleanup"],
+            "os_patch_snapshot": {"kind": "host"}, "os_patch_reboot_ok": True,
+            **variables, "os_patch_plans": {own.name: variables.get("os_patch_plans", {}).get("web1", PLAN)},
+        }  # fmt: skip
+    play = {
+        "hosts": "all", "gather_facts": False, "strategy": "ansible.builtin.host_pinned",
+        "environment": {"UPKEEP_WAY": "{{ way }}"}, "roles": ["upkeep.maintenance.os_patch"],
     }  # fmt: skip
+    (folder / "play.yml").write_text(json.dumps([play]))
+    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
     program = Path(sys.executable).with_name("ansible-playbook")
     ended = subprocess.run(
-        [program, "-i", "hosts", "play.yml", "-e", json.dumps(given)], cwd=folder, capture_output=True, text=True,
-        timeout=280, env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_NOCOLOR": "1"},
+        [program, "-i", "hosts.json", "-f", str(len(hosts)), "play.yml"], cwd=folder, capture_output=True, text=True,
+        timeout=280, env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_NOCOLOR": "1"}, check=False,
     )  # fmt: skip
-    return (folder / "calls").read_text().split(), " ".join((ended.stdout + ended.stderr).split())
+    lines = (ended.stdout + ended.stderr).splitlines()
+    told = {}
+    for way, name in zip(WAYS, hosts, strict=True):
+        mine = [line for line in lines if f"[{name}]" in line or f"[{name} ->" in line or line.startswith(f"{name} ")]
+        told[str(way.id)] = ((folder / name / "calls").read_text().split(), " ".join(" ".join(mine).split()))
+    return told
 
 
-@pytest.mark.parametrize(
-    ("script", "variables", "calls", "says"),
-    [
-        pytest.param(
-            {"health_info": [UNWELL, UNWELL, WELL]}, {},
-            [TAKEN, "patch_apply", "health_info", "patch_rollback", "health_info", BACK, BACK, "health_info",
-             "patch_info", GONE],
-            "It was put back, and is well.", id="the snapshot helps where the packages did not",
-        ),
-        pytest.param(
-            {"patch_apply": [{"failed": True, "msg": "locked", "phase": "prepared"}]}, BY_SNAPSHOT,
-            [TAKEN, "patch_apply", GONE], "locked. Nothing was changed.", id="refused at its gates",
-        ),
-        pytest.param(
-            {"patch_apply": [BOOM], BACK: [snapshots("taken", False, failed=True, msg="a later kernel")]}, BY_SNAPSHOT,
-            [TAKEN, "patch_apply", "health_info", "patch_rollback?", BACK, "patch_rollback", "health_info",
-             "patch_info", GONE],
-            "It was put back, and is well.", id="the snapshot refuses, the packages go back",
-        ),
-        pytest.param(
-            {TAKEN: [snapshots("taken", False), snapshots("taken", True)], "patch_rollback?": [PREPARED]}, {},
-            [TAKEN, "patch_rollback?", GONE, TAKEN, "patch_apply", "health_info", "patch_info", GONE], "failed=0",
-            id="one that was kept by an earlier run is no way back",
-        ),
-        pytest.param(
-            {TAKEN: [snapshots("taken", False)]}, {},
-            [TAKEN, "patch_rollback?", "patch_apply", "health_info", "patch_info", GONE], "failed=0",
-            id="one of a plan that is begun is kept",
-        ),
-        pytest.param(
-            {"patch_rollback?": [PREPARED], "patch_rollback": [PREPARED]},
-            ROLLBACK, ["patch_rollback?", "host_snapshot:present?", "patch_rollback"], "failed=0",
-            id="what was not begun is not gone back from",
-        ),
-        pytest.param(
-            {"patch_rollback?": [PREPARED],
-             "host_snapshot:present?": [snapshots("reverting", False, failed=True, msg="about to be reverted")]},
-            ROLLBACK, ["patch_rollback?", "host_snapshot:present?", BACK, BACK, "patch_rollback"], "rescued=1",
-            id="going back that was begun is finished",
-        ),
-        pytest.param(
-            {"patch_info": [{"failed": True, "msg": "no"}]}, {"os_patch_snapshot": {}},
-            ["patch_apply", "health_info", "patch_info"], "failed=0 skipped",
-            id="what is left to do cannot be told, and nothing is put back for it",
-        ),
-        pytest.param(
-            {"health_info": [UNWELL]}, {"os_patch_rollback": False, "os_patch_snapshot": {}},
-            ["patch_apply", "health_info"], "It is not put back as it was.",
-            id="who is not well is not told to be done",
-        ),
-        pytest.param(
-            {}, {"os_patch_plans": {"web1": {**PLAN, "packages": []}}, "os_patch_snapshot": {}},
-            ["patch_info"], "failed=0", id="what an earlier run has left to do is told again",
-        ),
-        pytest.param({}, {"os_patch_steps": ["verify"]}, ["health_info", "patch_info"], "failed=0", id="one step"),
-        pytest.param(
-            {"patch_apply?": [{"reboot": {**NO_REBOOT, "needed": True, "why": ["a kernel"]}}]},
-            {"os_patch_steps": ["reboot"], "os_patch_reboot_ok": False}, ["patch_apply?", "patch_info"], "failed=0",
-            id="a reboot left pending is told where nobody verifies",
-        ),
-        pytest.param(
-            {"traffic_drain:active": [{"failed": True, "msg": "a wrong option"}], "traffic_drain:drained": [
-                {"failed": True, "msg": "a wrong option"}]},
-            {"os_patch_steps": ["drain", "apply", "undrain"], "os_patch_drains": [{}], "os_patch_snapshot": {}},
-            ["traffic_drain:drained", "traffic_drain:active"], '"a wrong option. Nothing was changed."',
-            id="what fails both ways is told once",
-        ),
-        pytest.param(
-            {"traffic_drain:active?": [{"changed": True}]},
-            {"os_patch_steps": ["undrain", "cleanup"], "os_patch_plans": {"web1": {**PLAN, "packages": []}},
-             "os_patch_drains": [{}], "os_patch_snapshot": {}},
-            ["traffic_drain:active?"], "out of service (haproxy)", id="what a killed run left drained is told",
-        ),
-    ],
-)  # fmt: skip
-def test_ways(script: dict[str, Any], variables: dict[str, Any], calls: list[str], says: str, tmp_path: Path) -> None:
-    did, said = run(tmp_path, script, **variables)
+@pytest.mark.parametrize(("script", "variables", "calls", "says"), WAYS)
+def test_ways(
+    ran: dict[str, tuple[list[str], str]],
+    request: pytest.FixtureRequest,
+    script: dict[str, Any],
+    variables: dict[str, Any],
+    calls: list[str],
+    says: str,
+) -> None:
+    did, said = ran[request.node.callspec.id]
     assert did == calls, said
     assert says in said

@@ -101,7 +101,7 @@ def test_killed_at_any_instant_nothing_is_half_recorded(tmp_path: Path) -> None:
         whole = time.monotonic() - begun
     open_store(None, home).close()
     seen, interrupted = set(), 0
-    for _ in range(25):
+    for _ in range(15):
         child = python(RECORD, home, *files)
         with child:
             assert child.stdout is not None
@@ -117,7 +117,7 @@ def test_killed_at_any_instant_nothing_is_half_recorded(tmp_path: Path) -> None:
             for leftover in home.iterdir():
                 leftover.unlink()
             open_store(None, home).close()
-    assert interrupted > 10, "most were killed while they recorded"
+    assert interrupted > 5, "most were killed while they recorded"
     assert len(seen) > 2, "the kills fell on different files"
     # And recording goes on where it was.
     succeed([python(RECORD, home, *files)])

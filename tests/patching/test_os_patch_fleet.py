@@ -1,6 +1,9 @@
 # Copyright (c) 2026, Upkeep contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook os_patch on real hosts: all in one go, as by hand, and one step at a time, as a campaign runs it."""
+"""The playbook os_patch on real hosts, by hand: reboots, approved plans and gates, what is refused, what is undone.
+
+All in one go, foretold by check mode and repeated, is molecule's scenario; who breaks is put back in test_faults.py.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,6 @@ from .test_silence import url as alertmanager  # noqa: F401 - a fixture
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-BASE = "/var/lib/upkeep/patching"
 HOSTS = ("osdeb1", "osdeb2", "osdnf")
 OLD, NEW = "1.0-1", "2.0-1"
 SECRET = "not-for-your-eyes"
@@ -194,52 +196,6 @@ def version(host: Host, name: str) -> str:
         said = host.run(f"rpm -q --qf '%{{VERSION}}-%{{RELEASE}}' {name} || true").stdout
         return "" if "not installed" in said else said.removesuffix(".el9")
     return host.run(f"dpkg-query -W -f '${{Version}}' {name} 2>/dev/null || true").stdout.strip()
-
-
-def versions(rig: Rig, name: str) -> list[str]:
-    return [version(rig.fleet[host], name) for host in HOSTS]
-
-
-def test_all_in_one_go_and_check_mode_foretells_it(rig: Rig) -> None:
-    rig.fleet.repo.publish("v2", "upkeep-demo", "upkeep-demo-sec")
-    for host in HOSTS[:2]:
-        rig.fleet[host].run("apt-get -q update")
-    rig.fleet["osdnf"].run("dnf -q --refresh makecache")
-    foretold = rig.run("--check", "--diff")
-    assert versions(rig, "upkeep-demo") == [OLD] * 3
-    assert all(not rig.fleet[host].run(f"ls {BASE} 2>/dev/null || true").stdout.strip() for host in HOSTS)
-    assert rig.balanced("osdeb1") == []
-    did = rig.run("--diff")
-    assert versions(rig, "upkeep-demo") == [NEW] * 3
-    assert did.states == dict.fromkeys(HOSTS, "ok")
-    said = re.compile(r"^[+-] ?(upkeep-demo\S* .*)$", re.MULTILINE)
-    assert sorted(said.findall(foretold.out)) == sorted(said.findall(did.out)) != []
-    assert all(number >= 1 for number in foretold.changed.values())
-    assert [rig.balanced(host) for host in HOSTS] == [["drain", "undrain"]] * 3
-    rig.forget()
-    again = rig.run()
-    assert again.changed == dict.fromkeys(HOSTS, 0), again.out
-    assert rig.balanced("osdeb1") == []
-
-
-def test_who_breaks_is_put_back_and_the_others_are_patched(rig: Rig) -> None:
-    rig.fleet["osdeb2"].run("apt-get -q -y purge upkeep-demo-dies")
-    rig.fleet["osdnf"].run("rpm -e upkeep-demo-dies")
-    rig.fleet.repo.publish("v2", "upkeep-demo-dies", "upkeep-demo-conf")
-    unit = "upkeep-demo-dies.service"
-    probe = {"name": "dies", "kind": "command", "unit": unit, "argv": ["systemctl", "is-active", unit]}
-    try:
-        did = rig.run(fails=True, os_patch_probes=[probe])
-    finally:
-        rig.fleet["osdeb1"].run("apt-mark hold upkeep-demo-dies")
-    assert did.states == {"osdeb1": "failed", "osdeb2": "ok", "osdnf": "ok"}, did.out
-    assert versions(rig, "upkeep-demo-conf") == [OLD, NEW, NEW]
-    assert version(rig.fleet["osdeb1"], "upkeep-demo-dies") == OLD
-    assert rig.fleet["osdeb1"].run("systemctl is-active upkeep-demo-dies").stdout.strip() == "active"
-    lost = did.findings("osdeb1", "patch.health.service_lost")
-    assert [(f["subject"], f["severity"]) for f in lost] == [(unit, "critical")], did.out
-    assert "It was put back, and is well." in did.out
-    assert [rig.balanced(host) for host in HOSTS] == [["drain", "undrain"]] * 3
 
 
 def test_reboots_only_where_allowed_and_who_does_not_come_back_is_named(rig: Rig) -> None:

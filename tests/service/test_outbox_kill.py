@@ -249,7 +249,7 @@ def test_killed_at_random_instants(
     if kind == "postgresql":
         cluster = request.getfixturevalue("server")
         url = cluster.url(cluster.database())
-    seconds = float(os.environ.get("UPKEEP_KILL_SECONDS", "12"))
+    seconds = float(os.environ.get("UPKEEP_KILL_SECONDS", "8"))
     story = Story(tmp_path, site, url, seed)
     dice = story.random
     deliverers = [Deliverer(story.path, story.config.home) for _ in range(2)]
