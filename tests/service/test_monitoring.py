@@ -185,14 +185,16 @@ def test_each_alert_has_such_a_test_and_says_what_to_do() -> None:
 
 def test_the_metrics_that_rules_and_dashboard_name_exist(tmp_path: Path) -> None:
     from upkeep import config
+    from upkeep.compliance.settings import Settings
     from upkeep.metrics.collect import collect
     from upkeep.metrics.exposition import families
 
+    settings = config.Config(None, tmp_path, compliance=Settings())
     now = time.time()
     with open_store(None, tmp_path) as store:
         busy_store.fill(store, tmp_path, now)
         there = set()
-        for family in families(collect(store, config.Config(None, tmp_path), now)):
+        for family in families(collect(store, settings, now)):
             there |= {family.name, family.name + "_total"} if family.type == "counter" else {family.name}
     for file in (RULES, DASHBOARD, MONITORING / "README.md", MONITORING / "zabbix" / "upkeep.yaml", *RULE_TESTS):
         text = re.sub(r"\w+:upkeep_\w+:\w+", "", file.read_text(encoding="utf-8"))  # what the rules record themselves
